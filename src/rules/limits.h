@@ -1,0 +1,76 @@
+/* Every bound of vedette, in one place. What happens at a bound is written beside it.
+ *
+ * Thread: constants only.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* --- names and texts ---------------------------------------------------------------------- */
+#define LIMIT_NAME       200 /* bytes of a master's name; longer: config error, hello ignored */
+#define LIMIT_IP         45  /* bytes of a textual IPv4 or IPv6 address */
+#define LIMIT_HOST       255 /* bytes of a host name */
+#define LIMIT_RUNID      40  /* hex digits of a run id, exactly */
+#define LIMIT_EVENT_TEXT 1024
+#define LIMIT_HELLO      512 /* bytes of one hello message; longer: ignored and counted */
+
+/* --- topology ------------------------------------------------------------------------------ */
+#define LIMIT_GROUPS    65536 /* distinct master names in the life of one process */
+#define LIMIT_REPLICAS  256   /* of one group; further ones in INFO are ignored and counted */
+#define LIMIT_SENTINELS 128   /* of one group; further ones in hellos are ignored and counted */
+#define LIMIT_PEERS     1024  /* sentinel processes known to this one */
+
+/* --- epochs (protocol.md §11) --------------------------------------------------------------- */
+#define LIMIT_EPOCH      ((uint64_t)1 << 62) /* above: ignored and counted */
+#define LIMIT_EPOCH_JUMP ((uint64_t)1 << 32) /* further above ours than this: ignored, counted */
+
+/* --- elections (design.md §4) --------------------------------------------------------------- */
+#define LIMIT_ROUNDS      8    /* of one attempt */
+#define LIMIT_BATCH_DELAY 100  /* ms, random wait of a sentinel before its first asks of a batch */
+#define LIMIT_BACKOFF     100  /* ms, first back-off after a split vote; doubles with each round */
+#define LIMIT_FORCED_WAIT 1000 /* ms SENTINEL FAILOVER waits for a majority before going on */
+#define LIMIT_VOTE_PATIENCE                                                                        \
+    500 /* ms a voter's answer waits for the disk before the old vote goes */
+
+/* --- RESP from clients ---------------------------------------------------------------------- */
+#define LIMIT_REQUEST_ARGS   (1024 * 1024)      /* arguments of one request, as Redis */
+#define LIMIT_REQUEST_BULK   (512 * 1024)       /* bytes of one argument */
+#define LIMIT_REQUEST_INLINE (64 * 1024)        /* bytes of an inline request or a length line */
+#define LIMIT_REQUEST_BYTES  (1024 * 1024)      /* bytes of one request; more: error and close */
+#define LIMIT_CLIENT_OUTPUT  (32 * 1024 * 1024) /* unsent bytes; more: closed and counted */
+#define LIMIT_CLIENT_SLOTS   4096 /* pipelined requests whose answers are awaited; then read stops \
+                                   */
+#define LIMIT_CLIENTS       10000 /* maxclients default */
+#define LIMIT_SUBSCRIPTIONS 1024  /* channels and patterns of one client */
+
+/* --- RESP from instances -------------------------------------------------------------------- */
+#define LIMIT_INFO_TEXT    (64 * 1024)  /* bytes of an INFO reply; longer: ignored and counted */
+#define LIMIT_REPLY_BYTES  (256 * 1024) /* unparsed bytes of a link; more: link closed, counted */
+#define LIMIT_LINK_PENDING 100 /* unanswered commands of a link; then nothing more is sent */
+
+/* --- io --------------------------------------------------------------------------------------*/
+#define LIMIT_SHARDS 64
+#define LIMIT_LANE   2048 /* messages a lane holds, a power of two */
+#define LIMIT_LANE_SPILL                                                                           \
+    65536 /* messages waiting privately behind a full lane; then gossip drops */
+#define LIMIT_SQ          1024  /* submission queue entries of a ring, a power of two */
+#define LIMIT_CQ          16384 /* completion queue entries of a ring, a power of two */
+#define LIMIT_BUFFER      4096  /* bytes of one provided buffer */
+#define LIMIT_BUFFERS     1024  /* provided buffers of a ring, a power of two */
+#define LIMIT_LINE        8192  /* bytes of a line of configuration or journal */
+#define LIMIT_CONFIG_FILE (256 * 1024 * 1024)
+
+/* --- turns of a shard (design.md §3) ------------------------------------------------------- */
+#define TURN_CALM   10 /* ms: link traffic is gathered this long while all is well */
+#define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
+
+_Static_assert((LIMIT_LANE & (LIMIT_LANE - 1)) == 0, "a ck_ring's size is a power of two");
+_Static_assert((LIMIT_CQ & (LIMIT_CQ - 1)) == 0 && LIMIT_CQ >= 4 * LIMIT_SQ,
+               "completions of all submissions and of multishot requests fit");
+_Static_assert((LIMIT_BUFFERS & (LIMIT_BUFFERS - 1)) == 0 && LIMIT_BUFFERS <= 32768,
+               "a provided-buffer ring");
+_Static_assert(LIMIT_HELLO > 2 * LIMIT_IP + LIMIT_RUNID + LIMIT_NAME + 3 * 20 + 2 * 5 + 8,
+               "every well-formed hello fits");
+_Static_assert(LIMIT_REQUEST_BULK <= LIMIT_REQUEST_BYTES, "an argument fits in a request");
+_Static_assert(LIMIT_EVENT_TEXT > 2 * LIMIT_NAME + 4 * LIMIT_IP + 2 * LIMIT_RUNID + 200,
+               "every event's text fits");
