@@ -1,0 +1,93 @@
+/* What the threads of one vedette share: options, the post office, the directory, counters.
+ *
+ * Thread indices: shards are 0 .. shards-1, then the elector, then main.
+ */
+#pragma once
+
+#include "io/mailbox.h"
+#include "rules/event.h"
+#include "run/directory.h"
+
+#include <stdatomic.h>
+
+/* What may change while running: SENTINEL CONFIG SET, SENTINEL DEBUG, SIMULATE-FAILURE. Every
+ * thread has a copy of its own; main owns the truth and mails a new copy to each (MAIL_TUNABLES).
+ */
+struct tunables {
+    struct periods periods;
+    char announce_ip[LIMIT_HOST + 1]; /* empty: the link's local address */
+    uint32_t announce_port;           /* 0: port */
+    bool resolve_hostnames, announce_hostnames;
+    char sentinel_user[256], sentinel_pass[512];
+    enum event_level loglevel; /* lines below it are not logged */
+    bool log_nothing;          /* loglevel nothing */
+    bool crash_after_election, crash_after_promotion;
+};
+
+/* Fixed after start. */
+struct process_options {
+    unsigned shards;
+    uint16_t port;
+    char bind[16][LIMIT_HOST + 1]; /* listeners; none: all addresses */
+    bool bind_optional[16];        /* written with a leading '-' */
+    unsigned bind_count;
+    struct address bind_source; /* bind-source-addr of outgoing links; port 0; ip empty: none */
+    char requirepass[512];      /* empty: none */
+    bool protected_mode;
+    bool deny_scripts_reconfig;
+    uint32_t maxclients;
+    uint32_t timeout, tcp_keepalive, tcp_backlog; /* seconds, seconds, entries */
+    const char *config_file;                      /* absolute */
+    const char *executable;
+    bool renamed_commands; /* see admin */
+};
+
+/* Counters any thread bumps (relaxed) and INFO sums: only for what happens rarely; per-message
+ * counters live in the shards. */
+struct process_counters {
+    atomic_ullong connections_received, connections_refused, commands, protocol_errors;
+    atomic_ullong hellos_ignored, hostile_ignored, events_published, events_dropped;
+    atomic_ullong output_closed, net_input, net_output, votes_impatient;
+    atomic_uint clients;
+};
+
+struct process {
+    struct process_options options;
+    struct runid myid;
+    int pid;
+    ms_t started; /* clock_now() */
+    int64_t started_wall_ms;
+    struct post *post;
+    struct directory *directory;
+    struct process_counters counters;
+
+    _Atomic uint64_t current_epoch; /* durable; written by the elector */
+    atomic_bool journal_refused;    /* by the elector: nothing can be made durable */
+    atomic_bool tilt;               /* set by the first thread that notices (design.md §4.12) */
+    _Atomic ms_t tilt_since;
+    _Atomic ms_t twin_seen; /* last hello with our runid from elsewhere, 0: none */
+    atomic_ullong tilt_total_ms;
+    /* Where the twin said it listens; under twin_lock. */
+    pthread_mutex_t twin_lock;
+    struct address twin_address;
+
+    struct shard **shard; /* [shards] */
+    struct elector *elector;
+    const struct admin_ops *admin; /* given by main: run/ never includes admin/ */
+    /* Hands an admin request to main's own code (MONITOR, CONFIG, FLUSHCONFIG, rewriting): set by
+     * main.c. Thread: main. */
+    void *main_context;
+};
+
+static inline unsigned process_elector(const struct process *p)
+{
+    return p->options.shards;
+}
+static inline unsigned process_main(const struct process *p)
+{
+    return p->options.shards + 1;
+}
+static inline unsigned process_threads(const struct process *p)
+{
+    return p->options.shards + 2;
+}
