@@ -8,6 +8,7 @@
 #include "rules/event.h"
 #include "run/directory.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* What may change while running: SENTINEL CONFIG SET, SENTINEL DEBUG, SIMULATE-FAILURE. Every
