@@ -1,0 +1,180 @@
+#include "rules/types.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(LIMIT_IP + 1 >= INET6_ADDRSTRLEN, "whatever inet_ntop writes fits in an address");
+_Static_assert(sizeof(struct address) == LIMIT_IP + 1 + sizeof(uint16_t), "no padding");
+
+/* --- run ids --------------------------------------------------------------------------------- */
+
+/* Not isxdigit(): that depends on the locale. */
+static bool is_hex_digit(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+bool runid_parse(struct runid *id, const char *text, size_t len)
+{
+    assert(id != NULL);
+    memset(id, 0, sizeof(*id));
+    if (len != LIMIT_RUNID)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (!is_hex_digit(text[i]))
+            return false;
+    }
+    memcpy(id->hex, text, len);
+    return true;
+}
+
+bool runid_equal(const struct runid *a, const struct runid *b)
+{
+    return runid_compare(a, b) == 0;
+}
+
+int runid_compare(const struct runid *a, const struct runid *b)
+{
+    return strcmp(a->hex, b->hex);
+}
+
+bool runid_known(const struct runid *id)
+{
+    return id->hex[0] != '\0';
+}
+
+/* --- addresses ------------------------------------------------------------------------------- */
+
+bool address_set(struct address *a, const char *ip, size_t ip_len, int64_t port)
+{
+    assert(a != NULL);
+    if (ip_len == 0 || ip_len > LIMIT_IP || port < 0 || port > UINT16_MAX)
+        return false;
+    if (memchr(ip, '\0', ip_len) != NULL)
+        return false; /* inet_pton would look at the part before it only */
+    char text[LIMIT_IP + 1];
+    memcpy(text, ip, ip_len);
+    text[ip_len] = '\0';
+
+    /* All bytes of an address are defined, so that it may be copied and hashed whole. */
+    struct address canonical = {.port = (uint16_t)port};
+    unsigned char binary[sizeof(struct in6_addr)];
+    const int family = memchr(text, ':', ip_len) != NULL ? AF_INET6 : AF_INET;
+    if (inet_pton(family, text, binary) != 1)
+        return false;
+    if (inet_ntop(family, binary, canonical.ip, sizeof(canonical.ip)) == NULL)
+        return false;
+    *a = canonical;
+    return true;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+    return a->port == b->port && strcmp(a->ip, b->ip) == 0;
+}
+
+/* FNV-1a, with a final mix so that tables may use any bits of it. */
+uint64_t address_hash(const struct address *a)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (const char *c = a->ip; *c != '\0'; c++) {
+        hash ^= (unsigned char)*c;
+        hash *= UINT64_C(0x100000001b3);
+    }
+    hash ^= a->port;
+    hash *= UINT64_C(0x100000001b3);
+    hash ^= hash >> 32;
+    hash *= UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ (hash >> 29);
+}
+
+bool address_known(const struct address *a)
+{
+    return a->ip[0] != '\0' && a->port != 0;
+}
+
+size_t address_format(const struct address *a, char out[ADDRESS_TEXT])
+{
+    const char *form = strchr(a->ip, ':') != NULL ? "[%s]:%u" : "%s:%u";
+    const int len = snprintf(out, ADDRESS_TEXT, form, a->ip, (unsigned)a->port);
+    assert(len > 0 && len < ADDRESS_TEXT);
+    return (size_t)len;
+}
+
+/* --- random numbers -------------------------------------------------------------------------- */
+
+#define PRNG_SEED_DEFAULT UINT64_C(0x9e3779b97f4a7c15)
+
+void prng_seed(struct prng *p, uint64_t seed)
+{
+    /* Neighbouring seeds (1, 2, 3 …) must not give neighbouring sequences: one round of splitmix,
+     * which maps different seeds to different states. */
+    uint64_t mixed = (seed == 0 ? PRNG_SEED_DEFAULT : seed) + UINT64_C(0x9e3779b97f4a7c15);
+    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+    mixed ^= mixed >> 31;
+    p->state = mixed == 0 ? PRNG_SEED_DEFAULT : mixed; /* 0 is the one state that never moves */
+}
+
+uint64_t prng_next(struct prng *p)
+{
+    assert(p->state != 0);
+    p->state ^= p->state >> 12;
+    p->state ^= p->state << 25;
+    p->state ^= p->state >> 27;
+    return p->state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+uint64_t prng_below(struct prng *p, uint64_t bound)
+{
+    assert(bound > 0);
+    /* The lowest 2^64 mod bound numbers would make small results more likely: drawn again. Less
+     * than half of all draws are, whatever the bound. */
+    const uint64_t skip = (0 - bound) % bound;
+    uint64_t drawn;
+    do {
+        drawn = prng_next(p);
+    } while (drawn < skip);
+    return drawn % bound;
+}
+
+/* --- numbers and periods --------------------------------------------------------------------- */
+
+bool parse_u64(const char *text, size_t len, uint64_t max, uint64_t *out)
+{
+    assert(out != NULL);
+    if (len == 0)
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        const uint64_t digit = (uint64_t)(text[i] - '0');
+        if (digit > max || value > (max - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return true;
+}
+
+void periods_default(struct periods *p)
+{
+    *p = (struct periods){
+        .info = 10000,
+        .ping = 1000,
+        .publish = 2000,
+        .ask = 1000,
+        .default_down_after = 30000,
+        .default_failover_timeout = 180000,
+        .tilt_trigger = 2000,
+        .tilt_period = 30000,
+        .replica_reconf_timeout = 10000,
+        .min_link_reconnect = 15000,
+        .election_timeout = 10000,
+        .script_max_runtime = 60000,
+        .script_retry_delay = 30000,
+    };
+}
