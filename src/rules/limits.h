@@ -38,27 +38,36 @@
 #define LIMIT_REQUEST_INLINE (64 * 1024)        /* bytes of an inline request or a length line */
 #define LIMIT_REQUEST_BYTES  (1024 * 1024)      /* bytes of one request; more: error and close */
 #define LIMIT_CLIENT_OUTPUT  (32 * 1024 * 1024) /* unsent bytes; more: closed and counted */
-#define LIMIT_CLIENT_SLOTS   4096 /* pipelined requests whose answers are awaited; then read stops \
+#define LIMIT_CLIENT_SLOTS                                                                         \
+    4096                          /* pipelined requests whose answers are awaited; then read stops \
                                    */
 #define LIMIT_CLIENTS       10000 /* maxclients default */
 #define LIMIT_SUBSCRIPTIONS 1024  /* channels and patterns of one client */
 
 /* --- RESP from instances -------------------------------------------------------------------- */
-#define LIMIT_INFO_TEXT    (64 * 1024)  /* bytes of an INFO reply; longer: ignored and counted */
-#define LIMIT_REPLY_BYTES  (256 * 1024) /* unparsed bytes of a link; more: link closed, counted */
-#define LIMIT_LINK_PENDING 100 /* unanswered commands of a link; then nothing more is sent */
+#define LIMIT_INFO_TEXT      (64 * 1024)  /* bytes of an INFO reply; longer: ignored and counted */
+#define LIMIT_REPLY_BYTES    (256 * 1024) /* unparsed bytes of a link; more: link closed, counted */
+#define LIMIT_REPLY_ELEMENTS 1024         /* in all arrays of one reply; more: link closed */
+#define LIMIT_REPLY_DEPTH    5            /* arrays in arrays; deeper: link closed */
+#define LIMIT_LINK_OUTPUT    (256 * 1024) /* unsent bytes of a link; then no command is taken */
+#define LIMIT_LINK_PENDING   100 /* unanswered commands of a link; then nothing more is sent */
 
 /* --- io --------------------------------------------------------------------------------------*/
 #define LIMIT_SHARDS 64
 #define LIMIT_LANE   2048 /* messages a lane holds, a power of two */
 #define LIMIT_LANE_SPILL                                                                           \
     65536 /* messages waiting privately behind a full lane; then gossip drops */
-#define LIMIT_SQ          1024  /* submission queue entries of a ring, a power of two */
-#define LIMIT_CQ          16384 /* completion queue entries of a ring, a power of two */
-#define LIMIT_BUFFER      4096  /* bytes of one provided buffer */
-#define LIMIT_BUFFERS     1024  /* provided buffers of a ring, a power of two */
-#define LIMIT_LINE        8192  /* bytes of a line of configuration or journal */
-#define LIMIT_CONFIG_FILE (256 * 1024 * 1024)
+#define LIMIT_SQ            1024          /* submission queue entries of a ring, a power of two */
+#define LIMIT_CQ            16384         /* completion queue entries of a ring, a power of two */
+#define LIMIT_BUFFER        4096          /* bytes of one provided buffer */
+#define LIMIT_BUFFERS       1024          /* provided buffers of a ring, a power of two */
+#define LIMIT_BUFFERS_FIRST 64            /* of them at first; doubled when they run out */
+#define LIMIT_CONNECT       3000          /* ms a connection attempt may take */
+#define LIMIT_LINGER        5000          /* ms a closing stream may take to send its last output */
+#define LIMIT_ACCEPT_PAUSE  100           /* ms without accepting when descriptors have run out */
+#define LIMIT_SLOTS         (1024 * 1024) /* streams, listeners and watches of a ring */
+#define LIMIT_LINE          8192          /* bytes of a line of configuration or journal */
+#define LIMIT_CONFIG_FILE   (256 * 1024 * 1024)
 
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
 #define TURN_CALM   10 /* ms: link traffic is gathered this long while all is well */

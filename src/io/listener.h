@@ -1,0 +1,30 @@
+/* A listening TCP socket on a ring (design.md §3): each shard has its own, with SO_REUSEPORT.
+ *
+ * When the process has no file descriptor left, one waiting connection is turned away at a time
+ * (a spare descriptor is kept for that), ring_counters.refused counts them, and accepting goes on
+ * after LIMIT_ACCEPT_PAUSE ms.
+ *
+ * Thread: its ring's.
+ */
+#pragma once
+
+#include "io/ring.h"
+#include "rules/types.h"
+
+struct listener;
+
+/* Listens at `at` (port 0: the kernel chooses, see listener_address). on_accept(ctx, fd) takes fd,
+ * a blocking-mode socket with FD_CLOEXEC, to be given to stream_adopt. NULL on failure: errno is
+ * set and error holds a sentence. An IPv6 address takes IPv6 connections only. */
+struct listener *listener_open(struct ring *ring, const struct address *at, int backlog,
+                               void (*on_accept)(void *ctx, int fd), void *ctx, char *error,
+                               size_t error_len);
+/* No callback afterwards; takes the listener. Safe in its callback. */
+void listener_close(struct listener *l);
+/* Where it listens. */
+void listener_address(const struct listener *l, struct address *out);
+
+/* Proves that nobody listens at `at`, another process of ours with SO_REUSEPORT included: binds
+ * and listens without it, and closes. False: errno is set and error holds a sentence. Needs no
+ * ring. To be called before the first listener_open of this process at that address. */
+bool listener_prove_free(const struct address *at, char *error, size_t error_len);

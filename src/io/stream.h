@@ -1,0 +1,71 @@
+/* A TCP connection on a ring (design.md §3).
+ *
+ * Life: stream_connect or stream_adopt make it; it ends with the one down() callback, after which
+ * it must not be touched, or with stream_close, after which no callback comes. Output gathers
+ * while the turn runs and leaves with the ring's next ring_flush in one send; the bytes of a send
+ * in flight are kept apart from what is appended meanwhile. Memory: about 300 bytes when idle,
+ * output buffers exist only while there is output.
+ *
+ * Thread: its ring's. Callbacks: from ring_wait/ring_gather only (ring.h).
+ */
+#pragma once
+
+#include "io/buffer.h"
+#include "io/ring.h"
+#include "rules/types.h"
+
+struct stream;
+
+/* The owner's side; static, outlives the stream. All of these may close the stream. */
+struct stream_ops {
+    /* Connected (only after stream_connect). Its local and peer addresses are known. */
+    void (*up)(void *owner);
+    /* Bytes arrived, len > 0, borrowed until return. */
+    void (*data)(void *owner, const uint8_t *bytes, size_t len);
+    /* All output has been handed to the kernel. May be NULL. */
+    void (*drained)(void *owner);
+    /* The last callback: the peer closed (error 0), or an errno value: connect failed (ETIMEDOUT
+     * after LIMIT_CONNECT ms), reset, … Unsent output is lost. The stream is freed after return;
+     * calling stream_close in here is allowed and does nothing. */
+    void (*down)(void *owner, int error);
+};
+
+/* Starts connecting, at most LIMIT_CONNECT ms. bind_or_null: the source address (its port is
+ * usually 0). TCP_NODELAY and SO_KEEPALIVE are set. Never fails in the call: down() tells later. A
+ * malformed address or port 0 gives down(EINVAL). Output may be written at once; it leaves when
+ * connected. */
+struct stream *stream_connect(struct ring *ring, const struct address *to,
+                              const struct address *bind_or_null, const struct stream_ops *ops,
+                              void *owner);
+
+/* Takes a connected socket (TCP; others work but have no addresses) and starts reading. up() is
+ * not called. keepalive: idle seconds before probing, 0: none. */
+struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
+                            const struct stream_ops *ops, void *owner);
+
+/* Appends a copy of the bytes to the output; they leave with the next ring_flush. */
+void stream_write(struct stream *s, const void *bytes, size_t len);
+/* The same in place: append to the returned buffer, with buffer_* functions only, before the next
+ * call of any function of io/. It may hold earlier output: never shorten it. */
+struct buffer *stream_output(struct stream *s);
+/* Bytes not yet handed to the kernel, those of a send in flight included. */
+size_t stream_unsent(const struct stream *s);
+
+/* Stops data() (bytes already on their way are kept) and with it, soon, reading, so that the peer
+ * feels back-pressure. The end of the connection is noticed only after stream_resume. */
+void stream_pause(struct stream *s);
+void stream_resume(struct stream *s); /* data() again, from the next ring_wait or ring_gather on */
+bool stream_paused(const struct stream *s);
+
+/* Closes; no callback afterwards. Safe in every callback of this or another stream. Unsent output
+ * is lost. Takes the stream: its memory goes when the kernel is done with it. */
+void stream_close(struct stream *s);
+/* Takes the stream: stops reading, sends what is in the output (from the next ring_flush on), then
+ * closes; after LIMIT_LINGER ms it closes in any case. No callback afterwards. */
+void stream_close_after_flush(struct stream *s);
+
+/* The addresses, known from up() or stream_adopt on (IPv4-mapped ones as IPv4). False: unknown. */
+bool stream_local(const struct stream *s, struct address *out);
+bool stream_peer(const struct stream *s, struct address *out);
+/* The ring it lives on. */
+struct ring *stream_ring(const struct stream *s);
