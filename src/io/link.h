@@ -18,8 +18,6 @@
 
 struct link;
 
-enum link_kind { LINK_COMMANDS, LINK_PUBSUB };
-
 /* Tags of the greeting's commands; an owner's own tags are below LINK_TAG_RESERVED. The replies to
  * all of them are passed to reply(), so that a refused AUTH can be seen; most owners need only
  * LINK_TAG_GREETING_PING. */
@@ -38,6 +36,8 @@ struct link_options {
     char name[64];              /* "sentinel-<8 hex>-cmd" or "-pubsub" */
     enum link_kind kind;
     bool peer; /* to a sentinel: for counting only */
+    unsigned pending_max; /* unanswered commands; 0: LIMIT_LINK_PENDING. A link shared by groups
+                             may have that many for each (protocol.md §1) */
     /* The name to send for AUTH, CLIENT, PING, SUBSCRIBE (rename-command); NULL: as they are. */
     const char *(*rename)(void *rename_ctx, const char *command);
     void *rename_ctx;
@@ -50,7 +50,7 @@ struct link_ops {
     /* The reply to a command, in the order of the commands. */
     void (*reply)(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply);
     /* A pub/sub message: an array of 3 or 4 whose first element is the string "message" or
-     * "pmessage", all elements strings. May be NULL for LINK_COMMANDS. */
+     * "pmessage", all elements strings. May be NULL for LINK_CMD. */
     void (*push)(void *owner, const redisReply *message);
     /* The last callback; unanswered commands get no reply. why: a short text, borrowed until
      * return. The link is freed after return; link_close in here is allowed and does nothing. */
@@ -74,6 +74,8 @@ void link_close(struct link *l);
 bool link_is_up(const struct link *l);
 /* Commands unanswered, those of the greeting included. */
 unsigned link_pending(const struct link *l);
+/* Changes link_options.pending_max of an open link. */
+void link_set_pending_max(struct link *l, unsigned max);
 /* Milliseconds since link_open. */
 ms_t link_age(const struct link *l, ms_t now);
 /* Our address on it, for hellos (protocol.md §4). False: not connected yet. */

@@ -32,6 +32,11 @@ struct ring_options {
     unsigned buffers_first; /* how many it starts with; 0: LIMIT_BUFFERS_FIRST */
     unsigned buffer_size;   /* bytes; 0: LIMIT_BUFFER */
     bool plain;             /* no SINGLE_ISSUER, no DEFER_TASKRUN */
+    /* Called in ring_wait and ring_gather after the kernel came back and before any callback runs:
+     * the owner reads its clock there, so that a gap is noticed before anything that arrived in it
+     * is dispatched (design.md §4.12). NULL: nothing. */
+    void (*woken)(void *ctx);
+    void *woken_ctx;
 };
 
 /* Opens a ring for the calling thread. options may be NULL. NULL on failure, with a sentence for

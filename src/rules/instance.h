@@ -9,7 +9,6 @@
 #include "rules/types.h"
 
 enum instance_kind { INSTANCE_MASTER, INSTANCE_REPLICA, INSTANCE_SENTINEL };
-enum link_kind { LINK_CMD, LINK_PUBSUB };
 
 /* Flags, in the order SENTINEL MASTER prints them (protocol.md §9). "disconnected" and the kind
  * are derived. */

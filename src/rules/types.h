@@ -17,6 +17,9 @@ typedef int64_t ms_t;
 /* No deadline. */
 #define MS_NEVER INT64_MAX
 
+/* The two connections to a master or replica (protocol.md §2); a sentinel has the first only. */
+enum link_kind { LINK_CMD, LINK_PUBSUB };
+
 /* Id of a Redis server or sentinel: 40 hex digits and a NUL; all NUL when unknown. */
 struct runid {
     char hex[LIMIT_RUNID + 1];
