@@ -39,5 +39,8 @@ struct elector_counters {
 };
 void elector_counters(const struct elector *e, struct elector_counters *out);
 /* Thread of the elector, in a request step: journals a line (RECORD_TEXT; copied) in the next
- * batch and sends the request on to main after it is durable. Takes the request. */
+ * batch and sends the request on to main after it is durable, behind the LETTER_LINES of that
+ * batch, so that main's model holds them. line NULL: journals nothing, only waits for what was
+ * recorded before. When nothing can be made durable the request goes on to main all the same (the
+ * rewrite of sentinel.conf decides). Takes the request. */
 void elector_record_then_main(struct elector *e, const char *line, struct request *request);
