@@ -8,7 +8,7 @@
 
 enum event_level { EVENT_DEBUG, EVENT_VERBOSE, EVENT_NOTICE, EVENT_WARNING };
 
-/* X(identifier, "channel", level, script: does a warning of it run notification-script) */
+/* X(identifier, "channel", level) */
 #define EVENT_TABLE(X)                                                                             \
     X(MONITOR, "+monitor", WARNING)                                                                \
     X(UNMONITOR, "-monitor", WARNING)                                                              \

@@ -306,6 +306,8 @@ static void test_master_address(void **state)
     assert_false(address_known(&info.master));
     assert_int_equal(info.master.port, 6379); /* who resolves the name needs it */
     assert_string_equal(info.master_host, "redis-1.example.com");
+    parse("master_host:!a~\n"); /* the first and the last of the printable ones */
+    assert_string_equal(info.master_host, "!a~");
     parse("master_host:10.0.0.1\n");
     assert_false(address_known(&info.master));
 

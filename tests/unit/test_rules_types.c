@@ -226,7 +226,15 @@ static void test_prng_reproduces(void **state)
 /* The sequence is part of what a seed means: a change here changes what every seed shows. */
 static void test_prng_is_xorshift64star(void **state)
 {
-    struct prng p = {.state = 1};
+    struct prng p;
+    static const uint64_t seeds[][2] = {{0, UINT64_C(0x6e789e6aa1b965f4)},
+                                        {1, UINT64_C(0x910a2dec89025cc1)},
+                                        {UINT64_MAX, UINT64_C(0xe4d971771b652c20)}};
+    for (size_t i = 0; i < sizeof(seeds) / sizeof(seeds[0]); i++) {
+        prng_seed(&p, seeds[i][0]);
+        assert_true(p.state == seeds[i][1]);
+    }
+    p.state = 1;
     assert_true(prng_next(&p) == UINT64_C(0x47e4ce4b896cdd1d));
     assert_true(prng_next(&p) == UINT64_C(0xabcfa6a8e079651d));
 }
