@@ -3,8 +3,9 @@
  * actions come out, group_next_deadline() tells how long the host may sleep.
  *
  * Thread: the shard that owns the group. In the simulator: a simulated shard's step.
- * Files: group.c (lifecycle, dispatch, s_down, o_down, deadlines), discovery.c (INFO, hello,
- * sentinels), failover.c (state machine), update.c (actions).
+ * Files: group.c (life, members, dispatch), down.c (links, schedule, s_down, o_down, asks,
+ * deadline), discovery.c (INFO, hello, sentinels), failover.c (attempts, state machine), adopt.c
+ * (configurations that take effect, RESET, quarrels), update.c (actions); group_inner.h is theirs.
  */
 #pragma once
 
@@ -54,6 +55,12 @@ struct failover {
     ms_t delay_logged; /* the `started` for which "Next failover delay" was logged */
     ms_t next_poll;    /* of the replicas we wait for (design.md §4.8) */
     bool exec_ok;      /* the promotion's EXEC was answered */
+    bool elected;      /* OUTCOME_ELECTED came */
+    bool own;        /* `started` is of our own attempt: 2 x failover-timeout wait for it. The wait
+                        after a vote for another is the elector's (design.md §4.6) */
+    bool lost_exec;  /* the promotion's transaction failed or its link broke: send it again */
+    ms_t want_at;    /* no BALLOT_WANT before (the journal refused), 0: any time */
+    ms_t vote_since; /* first vote of this outage, ours or another's; 0: none */
     struct instance *promoted;
 };
 
@@ -83,8 +90,11 @@ struct group {
     ms_t outage_since;  /* start of the present s_down of the master, 0: none */
     ms_t member_added;  /* last time a sentinel was added (design.md §4.3) */
     ms_t quarrel_since; /* a peer has our config epoch and another address (§4.10), 0: no */
+    ms_t fresh_asked;   /* BALLOT_FRESH is out since, 0: no */
     ms_t next_ask;
-    ms_t deadline; /* see group_next_deadline */
+    ms_t phase;     /* of the group's beat: what is periodic happens at phase + n x beat */
+    bool has_votes; /* the configuration file knew a leader-epoch */
+    ms_t deadline;  /* see group_next_deadline */
     struct prng prng;
     uint64_t dropped; /* replicas, sentinels, hellos ignored at a bound or as hostile */
     void *host;       /* the host's; rules never look at it */
@@ -110,7 +120,8 @@ enum action_kind {
     ACTION_ASK,         /* sentinel inst: IS-MASTER-DOWN-BY-ADDR addr epoch, with our runid when
                            vote, else "*"; answered by GROUP_ANSWER */
     ACTION_EVENT,   /* type, text: log and publish, in this order, after the view is published */
-    ACTION_LOG,     /* level, text: log only */
+    ACTION_LOG,     /* level, text: log only. Rules have no wall clock: where the text holds the
+                       marker %T<n>% the host puts the ctime of n milliseconds from now */
     ACTION_BALLOT,  /* ballot: to the elector */
     ACTION_RECORD,  /* record: to the elector, journalled without waiting */
     ACTION_MOVED,   /* runid, addr: that sentinel moved; tell every other group of the process

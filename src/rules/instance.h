@@ -69,16 +69,19 @@ struct instance {
     struct address addr;
     struct runid runid; /* of a server: from INFO, empty before; of a sentinel: always known */
     struct liveness live;
-    void *host; /* the host's link data; rules never look at it */
+    void *host;        /* the host's link data; rules never look at it */
+    const void *owner; /* the group it belongs to: set by the group, for assertions only */
 
     ms_t sdown_since, odown_since; /* 0 while not */
+    ms_t down_until;               /* when the last down flag was taken off, 0: never down */
     ms_t next_ping, next_info, next_hello;
 
     /* From INFO; masters and replicas. */
-    ms_t info_at;    /* last INFO reply, 0: none yet */
-    enum role role;  /* as reported; ROLE of its kind before the first INFO */
-    ms_t role_since; /* when the reported role last changed */
-    ms_t reboot_at;  /* run_id changed then (master-reboot-down-after-period), 0: no */
+    ms_t info_at;      /* last INFO reply, 0: none yet */
+    bool info_pending; /* an INFO is out on the present link, unanswered */
+    enum role role;    /* as reported; ROLE of its kind before the first INFO */
+    ms_t role_since;   /* when the reported role last changed */
+    ms_t reboot_at;    /* run_id changed then (master-reboot-down-after-period), 0: no */
 
     /* From INFO; replicas. */
     struct address master;          /* reported master */
@@ -89,7 +92,7 @@ struct instance {
     bool announced;
     uint32_t priority;
     uint64_t repl_offset;
-    ms_t reconf_sent_at;   /* SLAVEOF of this failover sent */
+    ms_t reconf_sent_at;   /* SLAVEOF of this failover, or of a correction, sent */
     ms_t turned_master_at; /* first INFO that said master where replica was expected, 0: no */
 
     /* Sentinels. */
