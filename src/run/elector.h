@@ -5,30 +5,17 @@
  */
 #pragma once
 
+#include "io/journal.h"
 #include "rules/election.h"
 #include "run/process.h"
 #include "run/request.h"
 
 struct elector;
 
-/* What the journal needs done, so that run/ does not know config/: main gives it. All are called
- * on the elector's thread. */
-struct elector_disk {
-    void *ctx;
-    /* Appends lines ('\n'-separated, len bytes) and makes them durable. False: failed; nothing of
-     * this file may be trusted any more. */
-    bool (*append)(void *ctx, const char *lines, size_t len);
-    /* Opens a new journal file that everything from now on goes to. False: not possible now. */
-    bool (*rotate)(void *ctx);
-    /* Notes the checksum of the sentinel.conf that is about to be renamed into place. */
-    bool (*note)(void *ctx, uint32_t checksum);
-    /* A fold is complete: the older journal can go. */
-    void (*drop_old)(void *ctx);
-};
-
-struct elector *elector_new(struct process *p, const struct elector_disk *disk,
-                            const struct tunables *tunables, uint64_t current_epoch, bool fresh,
-                            uint64_t seed);
+/* Takes over the journal (io/journal.h) until elector_join(); main closes it. fresh: see
+ * election_new(). */
+struct elector *elector_new(struct process *p, struct journal *journal,
+                            const struct tunables *tunables, uint64_t current_epoch, bool fresh);
 bool elector_start(struct elector *e, char *error, size_t error_len);
 void elector_join(struct elector *e);
 void elector_free(struct elector *e);

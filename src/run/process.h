@@ -72,13 +72,21 @@ struct process {
     pthread_mutex_t twin_lock;
     struct address twin_address;
 
+    /* Local addresses our hellos carried: a hello with our id from elsewhere is a twin's
+     * (design.md §4.11). Under twin_lock; own_count only grows. */
+    struct address own[64];
+    atomic_uint own_count;
+
     struct shard **shard; /* [shards] */
     struct elector *elector;
-    const struct admin_ops *admin; /* given by main: run/ never includes admin/ */
-    /* Hands an admin request to main's own code (MONITOR, CONFIG, FLUSHCONFIG, rewriting): set by
-     * main.c. Thread: main. */
-    void *main_context;
+    const struct admin_ops *admin;        /* given by main: run/ never includes admin/ */
+    atomic_bool subscribed[LIMIT_SHARDS]; /* a client of this shard is subscribed to something */
 };
+
+/* An address our hellos carry: noted when one is rendered, asked when a hello has our id
+ * (design.md §4.11). Thread: any. */
+void process_note_own(struct process *p, const struct address *addr);
+bool process_is_own(const struct process *p, const struct address *addr);
 
 static inline unsigned process_elector(const struct process *p)
 {

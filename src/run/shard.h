@@ -109,9 +109,10 @@ bool shard_hello(struct shard *s, const char *text, size_t len);
 /* IS-MASTER-DOWN-BY-ADDR came from a client. Fills in *down and the last durable vote for the
  * master at addr (0, empty, 0 when nobody watches it). runid NULL stands for "*". When a vote is
  * asked for, a BALLOT_REQUEST goes to the elector and true is returned: the answer comes through
- * admin_ops.vote with `to`; admin answers with *leader/*epoch itself if that takes longer than
- * LIMIT_VOTE_PATIENCE. client_name is what CLIENT SETNAME said (or ""), from its source: evidence
- * (design.md §4.7). */
+ * admin_ops.vote with `to`; admin answers with *leader and *leader_epoch itself if that takes
+ * longer than LIMIT_VOTE_PATIENCE. client_name is what CLIENT SETNAME said (or ""), from its
+ * source: evidence (design.md §4.7). `to` is admin's own, but the top 16 bits of to.host[1] must be
+ * 0. */
 bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
                  const struct runid *runid, const char *client_name, const struct address *from,
                  struct reply_to to, bool *down, struct runid *leader, uint64_t *leader_epoch);

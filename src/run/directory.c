@@ -1,0 +1,279 @@
+#include "run/directory.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK         1024               /* entries allocated at once */
+#define NAME_SLOTS    (2 * LIMIT_GROUPS) /* open addressing, powers of two */
+#define ADDRESS_SLOTS (4 * LIMIT_GROUPS)
+#define ADDRESS_FILL  (3 * LIMIT_GROUPS) /* then look-ups by address walk the entries */
+#define VIEW_WORDS    ((sizeof(struct group_view) + 7) / 8)
+
+_Static_assert((NAME_SLOTS & (NAME_SLOTS - 1)) == 0, "masks work");
+_Static_assert((ADDRESS_SLOTS & (ADDRESS_SLOTS - 1)) == 0, "masks work");
+
+struct entry {
+    _Atomic uint32_t sequence; /* odd while the owner writes */
+    atomic_bool alive;
+    unsigned owner;
+    char *name;
+    /* The view, as words, because a reader may copy it while it is written: it then sees that the
+     * sequence moved and copies again. */
+    _Atomic uint64_t words[VIEW_WORDS];
+};
+
+struct directory {
+    unsigned shards;
+    _Atomic uint32_t count;
+    _Atomic uint32_t alive;
+    struct entry *_Atomic chunks[LIMIT_GROUPS / CHUNK];
+    _Atomic uint32_t *names;     /* gid + 1, 0: free */
+    _Atomic uint32_t *addresses; /* gid + 1, 0: free; never freed again */
+    pthread_mutex_t address_lock;
+    uint32_t address_count; /* under address_lock */
+    atomic_bool addresses_full;
+};
+
+static uint64_t hash_name(const char *name, size_t len)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < len; i++) {
+        h = (h ^ (unsigned char)name[i]) * 0x100000001b3u;
+    }
+    return h ^ (h >> 29);
+}
+
+struct directory *directory_new(unsigned shards)
+{
+    assert(shards > 0 && shards <= LIMIT_SHARDS);
+    struct directory *d = calloc(1, sizeof *d);
+    if (d == NULL) {
+        return NULL;
+    }
+    d->shards = shards;
+    d->names = calloc(NAME_SLOTS, sizeof *d->names);
+    d->addresses = calloc(ADDRESS_SLOTS, sizeof *d->addresses);
+    if (d->names == NULL || d->addresses == NULL) {
+        directory_free(d);
+        return NULL;
+    }
+    pthread_mutex_init(&d->address_lock, NULL);
+    return d;
+}
+
+void directory_free(struct directory *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    uint32_t count = atomic_load(&d->count);
+    for (uint32_t i = 0; i < count; i++) {
+        free(d->chunks[i / CHUNK][i % CHUNK].name);
+    }
+    for (uint32_t i = 0; i < LIMIT_GROUPS / CHUNK; i++) {
+        free(d->chunks[i]);
+    }
+    free(d->names);
+    free(d->addresses);
+    free(d);
+}
+
+static struct entry *entry_at(const struct directory *d, uint32_t gid)
+{
+    assert(gid < atomic_load_explicit(&d->count, memory_order_acquire));
+    struct entry *chunk = atomic_load_explicit(&d->chunks[gid / CHUNK], memory_order_relaxed);
+    return &chunk[gid % CHUNK];
+}
+
+uint32_t directory_find(const struct directory *d, const char *name, size_t len)
+{
+    if (len == 0 || len > LIMIT_NAME) {
+        return DIRECTORY_NONE;
+    }
+    for (uint64_t h = hash_name(name, len);; h++) {
+        uint32_t value =
+            atomic_load_explicit(&d->names[h & (NAME_SLOTS - 1)], memory_order_acquire);
+        if (value == 0) {
+            return DIRECTORY_NONE;
+        }
+        const char *known = entry_at(d, value - 1)->name;
+        if (strlen(known) == len && memcmp(known, name, len) == 0) {
+            return value - 1;
+        }
+    }
+}
+
+uint32_t directory_add(struct directory *d, const char *name)
+{
+    size_t len = strlen(name);
+    assert(len > 0 && len <= LIMIT_NAME);
+    uint32_t gid = directory_find(d, name, len);
+    if (gid != DIRECTORY_NONE) {
+        return gid;
+    }
+    gid = atomic_load_explicit(&d->count, memory_order_relaxed);
+    if (gid == LIMIT_GROUPS) {
+        return DIRECTORY_NONE;
+    }
+    if (d->chunks[gid / CHUNK] == NULL) {
+        struct entry *chunk = calloc(CHUNK, sizeof *chunk);
+        if (chunk == NULL) {
+            return DIRECTORY_NONE;
+        }
+        atomic_store_explicit(&d->chunks[gid / CHUNK], chunk, memory_order_relaxed);
+    }
+    struct entry *e = &d->chunks[gid / CHUNK][gid % CHUNK];
+    uint64_t h = hash_name(name, len);
+    e->name = strdup(name);
+    if (e->name == NULL) {
+        return DIRECTORY_NONE;
+    }
+    e->owner = (unsigned)((h >> 17) % d->shards);
+    /* The entry is whole before the count, and the count before the name, can be seen. */
+    atomic_store_explicit(&d->count, gid + 1, memory_order_release);
+    while (atomic_load_explicit(&d->names[h & (NAME_SLOTS - 1)], memory_order_relaxed) != 0) {
+        h++;
+    }
+    atomic_store_explicit(&d->names[h & (NAME_SLOTS - 1)], gid + 1, memory_order_release);
+    return gid;
+}
+
+uint32_t directory_count(const struct directory *d)
+{
+    return atomic_load_explicit(&d->count, memory_order_acquire);
+}
+
+const char *directory_name(const struct directory *d, uint32_t gid)
+{
+    return entry_at(d, gid)->name;
+}
+
+unsigned directory_owner(const struct directory *d, uint32_t gid)
+{
+    return entry_at(d, gid)->owner;
+}
+
+bool directory_alive(const struct directory *d, uint32_t gid)
+{
+    return atomic_load_explicit(&entry_at(d, gid)->alive, memory_order_acquire);
+}
+
+bool directory_read(const struct directory *d, uint32_t gid, struct group_view *view)
+{
+    const struct entry *e = entry_at(d, gid);
+    uint64_t words[VIEW_WORDS];
+    uint32_t before, after;
+
+    do {
+        before = atomic_load_explicit(&e->sequence, memory_order_acquire);
+        for (size_t i = 0; i < VIEW_WORDS; i++) {
+            words[i] = atomic_load_explicit(&e->words[i], memory_order_relaxed);
+        }
+        /* The words are read before the sequence is read again. */
+        atomic_thread_fence(memory_order_acquire);
+        after = atomic_load_explicit(&e->sequence, memory_order_relaxed);
+    } while ((before & 1) != 0 || before != after);
+    if (!atomic_load_explicit(&e->alive, memory_order_acquire)) {
+        return false;
+    }
+    memcpy(view, words, sizeof *view);
+    return true;
+}
+
+/* Makes gid reachable from addr's place in the table. Thread: an owner. */
+static void address_insert(struct directory *d, const struct address *addr, uint32_t gid)
+{
+    pthread_mutex_lock(&d->address_lock);
+    uint64_t h = address_hash(addr);
+    for (;; h++) {
+        uint32_t value =
+            atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_relaxed);
+        if (value == gid + 1) {
+            break; /* in this run already: it had this address, or a neighbour, before */
+        }
+        if (value == 0) {
+            if (d->address_count >= ADDRESS_FILL) {
+                atomic_store(&d->addresses_full, true);
+                break;
+            }
+            d->address_count++;
+            atomic_store_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], gid + 1,
+                                  memory_order_release);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&d->address_lock);
+}
+
+void directory_publish(struct directory *d, uint32_t gid, const struct group_view *view)
+{
+    struct entry *e = entry_at(d, gid);
+    uint64_t words[VIEW_WORDS] = {0};
+    struct group_view old;
+    bool was_alive = directory_read(d, gid, &old);
+
+    memcpy(words, view, sizeof *view);
+    uint32_t sequence = atomic_load_explicit(&e->sequence, memory_order_relaxed);
+    assert((sequence & 1) == 0);
+    atomic_store_explicit(&e->sequence, sequence + 1, memory_order_relaxed);
+    /* The odd sequence is seen before any new word. */
+    atomic_thread_fence(memory_order_release);
+    for (size_t i = 0; i < VIEW_WORDS; i++) {
+        atomic_store_explicit(&e->words[i], words[i], memory_order_relaxed);
+    }
+    atomic_store_explicit(&e->sequence, sequence + 2, memory_order_release);
+    if (!was_alive || !address_equal(&old.master, &view->master)) {
+        address_insert(d, &view->master, gid);
+    }
+    if (!was_alive) {
+        atomic_store_explicit(&e->alive, true, memory_order_release);
+        atomic_fetch_add_explicit(&d->alive, 1, memory_order_relaxed);
+    }
+}
+
+void directory_remove(struct directory *d, uint32_t gid)
+{
+    struct entry *e = entry_at(d, gid);
+    if (atomic_exchange_explicit(&e->alive, false, memory_order_acq_rel)) {
+        atomic_fetch_sub_explicit(&d->alive, 1, memory_order_relaxed);
+    }
+}
+
+static bool is_at(const struct directory *d, uint32_t gid, const struct address *addr)
+{
+    struct group_view view;
+    return directory_read(d, gid, &view) && address_equal(&view.master, addr);
+}
+
+uint32_t directory_find_address(const struct directory *d, const struct address *addr)
+{
+    uint32_t found = DIRECTORY_NONE;
+
+    for (uint64_t h = address_hash(addr);; h++) {
+        uint32_t value =
+            atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_acquire);
+        if (value == 0) {
+            break;
+        }
+        if (value - 1 < found && is_at(d, value - 1, addr)) {
+            found = value - 1;
+        }
+    }
+    if (found == DIRECTORY_NONE && atomic_load(&d->addresses_full)) {
+        uint32_t count = directory_count(d);
+        for (uint32_t gid = 0; gid < count && found == DIRECTORY_NONE; gid++) {
+            if (is_at(d, gid, addr)) {
+                found = gid;
+            }
+        }
+    }
+    return found;
+}
+
+uint32_t directory_alive_count(const struct directory *d)
+{
+    return atomic_load_explicit(&d->alive, memory_order_relaxed);
+}

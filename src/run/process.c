@@ -1,0 +1,95 @@
+#include "run/process.h"
+
+#include "io/clock.h"
+#include "run/mail.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void letter_send(struct process *p, unsigned from, unsigned to, const struct letter *letter,
+                 enum post_class class)
+{
+    struct mail mail = {0};
+    memcpy(&mail, letter, sizeof *letter);
+    ((struct letter *)(void *)&mail)->from = (uint16_t)from;
+    (void)post_send(p->post, from, to, &mail, class);
+}
+
+void letter_open(const struct mail *mail, struct letter *letter)
+{
+    memcpy(letter, mail, sizeof *letter);
+}
+
+void request_send(struct process *p, unsigned from, unsigned to, struct request *request)
+{
+    struct letter letter = {.kind = LETTER_REQUEST, .u.request = request};
+    letter_send(p, from, to, &letter, POST_MUST);
+}
+
+void process_note_own(struct process *p, const struct address *addr)
+{
+    unsigned count = atomic_load_explicit(&p->own_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        if (address_equal(&p->own[i], addr)) {
+            return;
+        }
+    }
+    pthread_mutex_lock(&p->twin_lock);
+    count = atomic_load_explicit(&p->own_count, memory_order_relaxed);
+    if (count < sizeof p->own / sizeof p->own[0]) {
+        p->own[count] = *addr;
+        atomic_store_explicit(&p->own_count, count + 1, memory_order_release);
+    }
+    pthread_mutex_unlock(&p->twin_lock);
+}
+
+bool process_is_own(const struct process *p, const struct address *addr)
+{
+    unsigned count = atomic_load_explicit(&p->own_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        if (address_equal(&p->own[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void note_release(struct note *note)
+{
+    if (atomic_fetch_sub_explicit(&note->refs, 1, memory_order_acq_rel) == 1) {
+        free(note);
+    }
+}
+
+void note_send(struct process *p, unsigned from, bool publish, enum event_type type,
+               enum event_level level, const char *text, size_t len)
+{
+    struct note *note = malloc(sizeof *note + len + 1);
+    if (note == NULL) {
+        abort();
+    }
+    note->publish = publish;
+    note->type = type;
+    note->level = level;
+    note->len = len;
+    note->wall_ms = clock_wall_ms();
+    memcpy(note->text, text, len);
+    note->text[len] = '\0';
+
+    /* The sender holds a reference while it mails, so that a quick receiver cannot free it. */
+    atomic_init(&note->refs, 1);
+    struct letter letter = {.kind = LETTER_NOTE, .u.note = note};
+    if (publish && level != EVENT_DEBUG) {
+        for (unsigned i = 0; i < p->options.shards; i++) {
+            if (atomic_load_explicit(&p->subscribed[i], memory_order_acquire)) {
+                atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
+                letter_send(p, from, i, &letter, POST_MUST);
+            }
+        }
+        atomic_fetch_add_explicit(&p->counters.events_published, 1, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
+    letter_send(p, from, process_main(p), &letter, POST_MUST);
+    note_release(note);
+}

@@ -1,0 +1,364 @@
+/* The shard's thread: its loop, its listeners, its start and stop. */
+#include "run/shard.h"
+
+#include "io/clock.h"
+#include "run/shard_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The longest a shard sleeps: so often it looks at its clock, and a gap is noticed (§4.12). */
+#define LONGEST_SLEEP 100
+
+/* --- access for admin/ ------------------------------------------------------------------------ */
+
+struct process *shard_process(const struct shard *s)
+{
+    return s->process;
+}
+
+unsigned shard_index(const struct shard *s)
+{
+    return s->index;
+}
+
+ms_t shard_now(const struct shard *s)
+{
+    return s->now;
+}
+
+struct ring *shard_client_ring(const struct shard *s)
+{
+    return s->client_ring;
+}
+
+const struct tunables *shard_tunables(const struct shard *s)
+{
+    return s->tunables;
+}
+
+void *shard_admin(const struct shard *s)
+{
+    return s->admin;
+}
+
+void shard_counters(const struct shard *s, struct shard_counters *out)
+{
+    struct post_counters post;
+    *out = s->counters;
+    post_counters(s->process->post, s->index, &post);
+    out->gossip_dropped = post.dropped;
+    out->groups = s->group_count;
+    out->replicas = out->sentinels = 0;
+    for (uint32_t gid = 0; gid < s->group_cap; gid++) {
+        if (s->groups[gid] != NULL) {
+            out->replicas += s->groups[gid]->sg.group->replica_count;
+            out->sentinels += s->groups[gid]->sg.group->sentinel_count;
+        }
+    }
+}
+
+/* --- time and TILT ---------------------------------------------------------------------------- */
+
+/* Tilts the whole process when this turn comes too late: the first thread that notices says so.
+ * Called before anything that arrived meanwhile is dispatched. */
+static void watch_gap(struct shard *s, ms_t gap)
+{
+    struct process *p = s->process;
+    s->env.after_gap = gap > s->env.periods.ask;
+    if (gap <= s->env.periods.tilt_trigger && gap >= 0) {
+        return;
+    }
+    bool was = false;
+    atomic_store_explicit(&p->tilt_since, s->now, memory_order_release);
+    if (atomic_compare_exchange_strong(&p->tilt, &was, true)) {
+        shard_event(s, EVENT_TILT, "#tilt mode entered");
+    }
+}
+
+static void end_tilt(struct shard *s)
+{
+    struct process *p = s->process;
+    if (s->index != 0 || !atomic_load_explicit(&p->tilt, memory_order_acquire)) {
+        return;
+    }
+    ms_t since = atomic_load_explicit(&p->tilt_since, memory_order_acquire);
+    bool was = true;
+    if (s->now - since > s->env.periods.tilt_period &&
+        atomic_compare_exchange_strong(&p->tilt, &was, false)) {
+        atomic_fetch_add_explicit(&p->tilt_total_ms, (unsigned long long)(s->now - since),
+                                  memory_order_relaxed);
+        shard_event(s, EVENT_TILT_END, "#tilt mode exited");
+    }
+}
+
+static void new_turn(struct shard *s)
+{
+    struct process *p = s->process;
+    s->now = clock_now();
+    watch_gap(s, s->now - s->last_turn);
+    s->last_turn = s->now;
+    end_tilt(s);
+    s->env.tilt = atomic_load_explicit(&p->tilt, memory_order_acquire);
+    s->env.current_epoch = atomic_load_explicit(&p->current_epoch, memory_order_acquire);
+    ms_t twin = atomic_load_explicit(&p->twin_seen, memory_order_acquire);
+    s->env.muted = twin != 0 && s->now - twin <= 3 * s->env.periods.publish;
+}
+
+static void woken(void *ctx)
+{
+    new_turn(ctx);
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static void doorbell(void *ctx)
+{
+    (void)ctx; /* the mail is read in the turn */
+}
+
+static void accepted(void *ctx, int fd)
+{
+    struct shard *s = ctx;
+    s->process->admin->accepted(s->admin, fd);
+}
+
+static void read_mail(struct shard *s)
+{
+    struct mail mail;
+    struct letter letter;
+    while (post_receive(s->process->post, s->index, &mail)) {
+        letter_open(&mail, &letter);
+        shard_letter(s, &letter);
+    }
+}
+
+static void run_timers(struct shard *s)
+{
+    struct heap_node *node;
+    while ((node = heap_min(&s->heap)) != NULL && node->deadline <= s->now) {
+        struct timer *timer = (struct timer *)(void *)node;
+        if (timer->kind == TIMER_PEER) {
+            peer_tick(s, (struct peer_link *)(void *)timer);
+        } else {
+            struct group_event ev = {.kind = GROUP_TICK, .now = s->now};
+            shard_step(s, (struct group_host *)(void *)timer, &ev);
+            /* A rule that asks for the present again would spin: it gets the next millisecond. */
+            if (node->index != 0 && node->deadline <= s->now) {
+                shard_timer_set(s, timer, s->now + 1);
+            }
+        }
+    }
+}
+
+static ms_t sleep_time(struct shard *s)
+{
+    ms_t until = s->now + LONGEST_SLEEP;
+    ms_t others[] = {heap_next(&s->heap), s->next_gather, s->admin_deadline,
+                     ring_next_deadline(s->client_ring)};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        until = others[i] < until ? others[i] : until;
+    }
+    return until > s->now ? until - s->now : 0;
+}
+
+static void turn(struct shard *s)
+{
+    struct process *p = s->process;
+
+    s->counters.turns++;
+    read_mail(s);
+    if (s->now >= s->next_gather) {
+        (void)ring_gather(s->link_ring);
+        s->next_gather = s->now + (s->urgent > 0 ? TURN_URGENT : TURN_CALM);
+    } else if (s->urgent > 0 && s->next_gather > s->now + TURN_URGENT) {
+        s->next_gather = s->now + TURN_URGENT;
+    }
+    run_timers(s);
+    read_mail(s);
+    s->admin_deadline = p->admin->turn(s->admin, s->now);
+    /* Before SUBSCRIBE's reply leaves: what happens after it is for the new subscriber. */
+    atomic_store_explicit(&p->subscribed[s->index], p->admin->subscribed(s->admin),
+                          memory_order_release);
+    ring_flush(s->link_ring);
+    ring_flush(s->client_ring);
+    post_flush(p->post, s->index);
+}
+
+static void loop(struct shard *s)
+{
+    struct post *post = s->process->post;
+    while (!s->stopping) {
+        turn(s);
+        if (post_sleep(post, s->index)) {
+            (void)ring_wait(s->client_ring, sleep_time(s));
+            post_awake(post, s->index);
+        } else {
+            (void)ring_wait(s->client_ring, 0);
+        }
+    }
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+static bool listen_at(struct shard *s, const char *ip, bool optional, char *error, size_t len)
+{
+    const struct process_options *o = &s->process->options;
+    struct address at;
+    if (!address_set(&at, ip, strlen(ip), o->port)) {
+        (void)snprintf(error, len, "bind: '%s' is not an IP address", ip);
+        return optional;
+    }
+    struct listener *l =
+        listener_open(s->client_ring, &at, (int)o->tcp_backlog, accepted, s, error, len);
+    if (l == NULL) {
+        /* Stock's default binds "*" and "-::*": no IPv6 is no error. */
+        return optional;
+    }
+    s->listeners[s->listener_count++] = l;
+    return true;
+}
+
+static bool listen_all(struct shard *s, char *error, size_t len)
+{
+    const struct process_options *o = &s->process->options;
+    if (o->port == 0) {
+        return true;
+    }
+    for (unsigned i = 0; i < o->bind_count; i++) {
+        if (!listen_at(s, o->bind[i], o->bind_optional[i], error, len)) {
+            return false;
+        }
+    }
+    if (o->bind_count == 0) {
+        return listen_at(s, "0.0.0.0", false, error, len) && listen_at(s, "::", true, error, len);
+    }
+    return s->listener_count > 0;
+}
+
+static bool stand_up(struct shard *s)
+{
+    struct ring_options options = {.woken = woken, .woken_ctx = s};
+    s->now = s->last_turn = clock_now();
+    s->client_ring = ring_open(&options, s->error, sizeof s->error);
+    if (s->client_ring == NULL) {
+        return false;
+    }
+    s->link_ring = ring_open(NULL, s->error, sizeof s->error);
+    if (s->link_ring == NULL || !listen_all(s, s->error, sizeof s->error)) {
+        return false;
+    }
+    if (ring_watch(s->client_ring, post_doorbell(s->process->post, s->index), doorbell, s) ==
+        NULL) {
+        (void)snprintf(s->error, sizeof s->error, "cannot watch the doorbell");
+        return false;
+    }
+    s->admin = s->process->admin->start(s);
+    return true;
+}
+
+static void take_down(struct shard *s)
+{
+    if (s->admin != NULL) {
+        s->process->admin->stop(s->admin);
+    }
+    shard_groups_free(s);
+    peers_free(s);
+    if (s->link_ring != NULL) {
+        ring_close(s->link_ring);
+    }
+    if (s->client_ring != NULL) {
+        for (unsigned i = 0; i < s->listener_count; i++) {
+            listener_close(s->listeners[i]);
+        }
+        ring_close(s->client_ring);
+    }
+    heap_free(&s->heap);
+}
+
+static void *thread(void *arg)
+{
+    struct shard *s = arg;
+    bool ok = stand_up(s);
+
+    pthread_mutex_lock(&s->lock);
+    s->started = ok ? 1 : -1;
+    pthread_cond_signal(&s->ready);
+    pthread_mutex_unlock(&s->lock);
+    if (ok) {
+        shard_groups_start(s);
+        loop(s);
+    }
+    take_down(s);
+    return NULL;
+}
+
+struct shard *shard_new(struct process *p, unsigned index, const struct tunables *tunables)
+{
+    struct shard *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return NULL;
+    }
+    s->process = p;
+    s->index = index;
+    s->tunables = malloc(sizeof *s->tunables);
+    s->info = malloc(sizeof *s->info);
+    if (s->tunables == NULL || s->info == NULL) {
+        shard_free(s);
+        return NULL;
+    }
+    *s->tunables = *tunables;
+    s->env.periods = tunables->periods;
+    s->env.myid = p->myid;
+    s->env.current_epoch = atomic_load(&p->current_epoch);
+    heap_init(&s->heap);
+    update_init(&s->update);
+    prng_seed(&s->prng, (uint64_t)clock_now() * 2654435761u + (uint64_t)p->pid * 40503u + index);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->ready, NULL);
+    return s;
+}
+
+bool shard_start(struct shard *s, char *error, size_t error_len)
+{
+    int rc = pthread_create(&s->thread, NULL, thread, s);
+    if (rc != 0) {
+        (void)snprintf(error, error_len, "cannot start a thread: %s", strerror(rc));
+        return false;
+    }
+    char name[16];
+    (void)snprintf(name, sizeof name, "shard-%u", s->index);
+    (void)pthread_setname_np(s->thread, name);
+    pthread_mutex_lock(&s->lock);
+    while (s->started == 0) {
+        pthread_cond_wait(&s->ready, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (s->started < 0) {
+        (void)snprintf(error, error_len, "%s", s->error);
+        pthread_join(s->thread, NULL);
+        return false;
+    }
+    return true;
+}
+
+void shard_join(struct shard *s)
+{
+    if (s->started > 0) {
+        pthread_join(s->thread, NULL);
+    }
+}
+
+void shard_free(struct shard *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    update_free(&s->update);
+    free(s->tunables);
+    free(s->info);
+    free(s);
+}

@@ -1,0 +1,412 @@
+/* Groups of a shard: their life, and the carrying out of what the rules decide. */
+#include "io/clock.h"
+#include "run/shard_internal.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* --- texts of a group ------------------------------------------------------------------------ */
+
+void group_texts_free(struct group_texts *texts)
+{
+    free(texts->auth_user);
+    free(texts->auth_pass);
+    free(texts->notification_script);
+    free(texts->reconfig_script);
+    for (size_t i = 0; i < texts->rename_count; i++) {
+        free(texts->renames[i].from);
+        free(texts->renames[i].to);
+    }
+    free(texts->renames);
+    *texts = (struct group_texts){0};
+}
+
+const char *group_texts_command(const struct group_texts *texts, const char *command)
+{
+    for (size_t i = 0; i < texts->rename_count; i++) {
+        if (strcasecmp(texts->renames[i].from, command) == 0) {
+            return texts->renames[i].to;
+        }
+    }
+    return command;
+}
+
+/* --- events and log -------------------------------------------------------------------------- */
+
+void shard_event(struct shard *s, enum event_type type, const char *format, ...)
+{
+    char text[LIMIT_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert(len >= 0);
+    size_t fits = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    note_send(s->process, s->index, true, type, event_level(type), text, fits);
+}
+
+void shard_log(struct shard *s, enum event_level level, const char *format, ...)
+{
+    char text[LIMIT_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert(len >= 0);
+    size_t fits = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    note_send(s->process, s->index, false, EVENT_COUNT, level, text, fits);
+}
+
+/* The rules have no wall clock: they write %T<ms from now>% where stock writes a ctime. */
+static void log_with_time(struct shard *s, enum event_level level, const char *text)
+{
+    const char *mark = strstr(text, "%T");
+    const char *end = mark != NULL ? strchr(mark + 2, '%') : NULL;
+    if (end == NULL) {
+        shard_log(s, level, "%s", text);
+        return;
+    }
+    time_t when = (time_t)((clock_wall_ms() + strtoll(mark + 2, NULL, 10)) / 1000);
+    char date[64];
+    struct tm tm;
+    localtime_r(&when, &tm);
+    strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &tm);
+    shard_log(s, level, "%.*s%s%s", (int)(mark - text), text, date, end + 1);
+}
+
+/* --- carrying out actions -------------------------------------------------------------------- */
+
+void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline)
+{
+    if (timer->node.deadline != deadline) {
+        heap_set(&s->heap, &timer->node, deadline);
+    }
+}
+
+static void act_send(struct shard *s, struct group_host *gh, const struct action *a)
+{
+    if (a->inst->kind == INSTANCE_SENTINEL) {
+        if ((a->send & SEND_HELLO) != 0) {
+            peer_hello(s, gh, a->inst);
+        }
+        return;
+    }
+    server_send(s, gh, a->inst, a->send);
+}
+
+static void act_forget(struct shard *s, struct action *a)
+{
+    if (a->inst->kind == INSTANCE_SENTINEL) {
+        peer_leave(s, a->inst);
+    } else {
+        server_forget(a->inst);
+    }
+    instance_free(a->inst);
+}
+
+static void act_link(struct shard *s, struct group_host *gh, const struct action *a)
+{
+    bool open = a->kind == ACTION_LINK_OPEN;
+    if (a->inst->kind == INSTANCE_SENTINEL) {
+        if (open) {
+            peer_join(s, gh, a->inst);
+        } else {
+            peer_leave(s, a->inst);
+        }
+    } else if (open) {
+        server_open(s, gh, a->inst, a->link);
+    } else {
+        server_close(a->inst, a->link);
+    }
+}
+
+static void act_mail(struct shard *s, struct group_host *gh, const struct action *a)
+{
+    struct letter letter = {.gid = gh->sg.group->gid};
+    if (a->kind == ACTION_BALLOT) {
+        letter.kind = LETTER_BALLOT;
+        letter.u.ballot = a->u.ballot;
+    } else {
+        letter.kind = LETTER_RECORD;
+        letter.u.record = a->u.record;
+    }
+    letter_send(s->process, s->index, process_elector(s->process), &letter, POST_MUST);
+}
+
+/* SIMULATE-FAILURE: stock exits with 99 on the spot. Main does, once it has written the log. */
+static void act_crash_point(struct shard *s, const struct action *a)
+{
+    const struct tunables *t = s->tunables;
+    if (a->leader ? t->crash_after_election : t->crash_after_promotion) {
+        shard_log(s, EVENT_WARNING, "Failure simulation: this Sentinel exits after %s",
+                  a->leader ? "being elected as failover leader"
+                            : "promoting the selected replica to master");
+        struct letter letter = {.kind = LETTER_CRASH};
+        letter_send(s->process, s->index, process_main(s->process), &letter, POST_MUST);
+        post_flush(s->process->post, s->index);
+        for (;;) {
+            /* Nothing more may leave this shard: main ends the process. */
+            nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+        }
+    }
+}
+
+static void act(struct shard *s, struct group_host *gh, struct action *a)
+{
+    switch (a->kind) {
+    case ACTION_LINK_OPEN:
+    case ACTION_LINK_CLOSE:
+        act_link(s, gh, a);
+        break;
+    case ACTION_FORGET:
+        act_forget(s, a);
+        break;
+    case ACTION_SEND:
+        act_send(s, gh, a);
+        break;
+    case ACTION_SLAVEOF:
+        server_slaveof(s, gh, a->inst, &a->addr);
+        break;
+    case ACTION_SCRIPT_KILL:
+        server_script_kill(gh, a->inst);
+        break;
+    case ACTION_ASK:
+        peer_ask(s, gh, a);
+        break;
+    case ACTION_EVENT:
+        note_send(s->process, s->index, true, a->type, event_level(a->type), a->u.text,
+                  strlen(a->u.text));
+        break;
+    case ACTION_LOG:
+        log_with_time(s, a->level, a->u.text);
+        break;
+    case ACTION_BALLOT:
+    case ACTION_RECORD:
+        act_mail(s, gh, a);
+        break;
+    case ACTION_MOVED:
+    case ACTION_INVALID:
+        route_moved(s, gh, a);
+        break;
+    case ACTION_SCRIPT: /* client-reconfig-script: issue 2; configured scripts refuse to load */
+        break;
+    case ACTION_CRASH_POINT:
+        act_crash_point(s, a);
+        break;
+    }
+}
+
+/* What the group's state means for the shard: published view, timer, urgency. */
+static void settle(struct shard *s, struct group_host *gh)
+{
+    bool urgent = group_urgent(gh->sg.group);
+    if (urgent != gh->urgent) {
+        gh->urgent = urgent;
+        s->urgent = urgent ? s->urgent + 1 : s->urgent - 1;
+    }
+    shard_timer_set(s, &gh->timer, group_next_deadline(gh->sg.group));
+}
+
+void shard_act(struct shard *s, struct group_host *gh, struct update *up)
+{
+    if (up->view_changed) {
+        struct group_view view;
+        group_view(gh->sg.group, &view);
+        directory_publish(s->process->directory, gh->sg.group->gid, &view);
+    }
+    for (size_t i = 0; i < up->count; i++) {
+        act(s, gh, &up->actions[i]);
+    }
+}
+
+void shard_step(struct shard *s, struct group_host *gh, const struct group_event *ev)
+{
+    /* Links never call back from inside a call, so steps do not nest. */
+    assert(!s->stepping);
+    s->stepping = true;
+    update_clear(&s->update);
+    group_step(gh->sg.group, ev, &s->update);
+    shard_act(s, gh, &s->update);
+    settle(s, gh);
+    s->stepping = false;
+}
+
+/* --- life of groups -------------------------------------------------------------------------- */
+
+struct group_host *shard_group_host(const struct shard *s, uint32_t gid)
+{
+    return gid < s->group_cap ? s->groups[gid] : NULL;
+}
+
+struct shard_group *shard_group(const struct shard *s, uint32_t gid)
+{
+    struct group_host *gh = shard_group_host(s, gid);
+    return gh != NULL ? &gh->sg : NULL;
+}
+
+struct shard_group *shard_group_next(const struct shard *s, uint32_t *cursor)
+{
+    while (*cursor < s->group_cap) {
+        struct group_host *gh = s->groups[(*cursor)++];
+        if (gh != NULL) {
+            return &gh->sg;
+        }
+    }
+    return NULL;
+}
+
+static struct group_host *host_new(struct shard *s, uint32_t gid, const struct address *addr,
+                                   const struct group_settings *set,
+                                   const struct group_saved *saved, struct group_texts *texts)
+{
+    if (gid >= s->group_cap) {
+        uint32_t cap = s->group_cap > 0 ? s->group_cap : 64;
+        while (cap <= gid) {
+            cap *= 2;
+        }
+        struct group_host **groups = realloc(s->groups, cap * sizeof *groups);
+        if (groups == NULL) {
+            abort();
+        }
+        memset(groups + s->group_cap, 0, (cap - s->group_cap) * sizeof *groups);
+        s->groups = groups;
+        s->group_cap = cap;
+    }
+    assert(s->groups[gid] == NULL);
+    struct group_host *gh = calloc(1, sizeof *gh);
+    if (gh == NULL) {
+        abort();
+    }
+    gh->timer.kind = TIMER_GROUP;
+    gh->sg.group = group_new(gid, directory_name(s->process->directory, gid), addr, set, saved,
+                             &s->env, prng_next(&s->prng), s->now);
+    gh->sg.group->host = gh;
+    gh->sg.host = gh;
+    gh->sg.texts = *texts;
+    *texts = (struct group_texts){0};
+    s->groups[gid] = gh;
+    s->group_count++;
+    return gh;
+}
+
+static void host_start(struct shard *s, struct group_host *gh, bool announce)
+{
+    struct group_view view;
+    group_view(gh->sg.group, &view);
+    directory_publish(s->process->directory, gh->sg.group->gid, &view);
+    update_clear(&s->update);
+    group_start(gh->sg.group, announce, s->now, &s->update);
+    shard_act(s, gh, &s->update);
+    settle(s, gh);
+}
+
+bool shard_group_add(struct shard *s, uint32_t gid, const struct address *addr,
+                     const struct group_settings *set, struct group_texts *texts)
+{
+    if (shard_group_host(s, gid) != NULL) {
+        return false;
+    }
+    struct group_saved saved = {0};
+    struct letter letter = {.kind = LETTER_RECORD, .gid = gid};
+    letter.u.record =
+        (struct record){.kind = RECORD_MONITOR, .gid = gid, .addr = *addr, .quorum = set->quorum};
+    letter_send(s->process, s->index, process_elector(s->process), &letter, POST_MUST);
+    host_start(s, host_new(s, gid, addr, set, &saved, texts), true);
+    return true;
+}
+
+static void host_free(struct shard *s, struct group_host *gh)
+{
+    heap_remove(&s->heap, &gh->timer.node);
+    if (gh->urgent) {
+        s->urgent--;
+    }
+    s->groups[gh->sg.group->gid] = NULL;
+    s->group_count--;
+    group_texts_free(&gh->sg.texts);
+    group_free(gh->sg.group);
+    free(gh);
+}
+
+bool shard_group_remove(struct shard *s, uint32_t gid)
+{
+    struct group_host *gh = shard_group_host(s, gid);
+    if (gh == NULL) {
+        return false;
+    }
+    update_clear(&s->update);
+    directory_remove(s->process->directory, gid);
+    group_stop(gh->sg.group, s->now, &s->update);
+    s->update.view_changed = false;
+    shard_act(s, gh, &s->update);
+    struct letter letter = {.kind = LETTER_RECORD, .gid = gid};
+    letter.u.record = (struct record){.kind = RECORD_REMOVE, .gid = gid};
+    letter_send(s->process, s->index, process_elector(s->process), &letter, POST_MUST);
+    host_free(s, gh);
+    return true;
+}
+
+enum group_reply shard_group_step(struct shard *s, struct shard_group *sg, struct group_event *ev)
+{
+    ev->now = s->now;
+    shard_step(s, sg->host, ev);
+    return s->update.reply;
+}
+
+void shard_record_text(struct shard *s, uint32_t gid, const char *line)
+{
+    struct letter letter = {.kind = LETTER_RECORD, .gid = gid};
+    letter.u.record = (struct record){.kind = RECORD_TEXT, .gid = gid, .text = strdup(line)};
+    if (letter.u.record.text == NULL) {
+        abort();
+    }
+    letter_send(s->process, s->index, process_elector(s->process), &letter, POST_MUST);
+}
+
+void shard_seed(struct shard *s, struct shard_seed *seed)
+{
+    s->now = clock_now();
+    struct group_host *gh =
+        host_new(s, seed->gid, &seed->addr, &seed->set, &seed->saved, &seed->texts);
+    for (size_t i = 0; i < seed->replica_count; i++) {
+        (void)group_add_known_replica(gh->sg.group, &seed->replicas[i], s->now);
+    }
+    for (size_t i = 0; i < seed->sentinel_count; i++) {
+        (void)group_add_known_sentinel(gh->sg.group, &seed->sentinels[i], &seed->sentinel_ids[i],
+                                       s->now);
+    }
+}
+
+/* Thread: the shard's, once its rings stand. */
+void shard_groups_start(struct shard *s)
+{
+    for (uint32_t gid = 0; gid < s->group_cap; gid++) {
+        if (s->groups[gid] != NULL) {
+            host_start(s, s->groups[gid], true);
+        }
+    }
+}
+
+void shard_groups_free(struct shard *s)
+{
+    for (uint32_t gid = 0; gid < s->group_cap; gid++) {
+        struct group_host *gh = s->groups[gid];
+        if (gh == NULL) {
+            continue;
+        }
+        struct group *g = gh->sg.group;
+        server_forget(g->master);
+        for (uint32_t i = 0; i < g->replica_count; i++) {
+            server_forget(g->replicas[i]);
+        }
+        for (uint32_t i = 0; i < g->sentinel_count; i++) {
+            peer_leave(s, g->sentinels[i]);
+        }
+        host_free(s, gh);
+    }
+    free(s->groups);
+}

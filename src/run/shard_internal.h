@@ -1,0 +1,155 @@
+/* The inside of a shard, shared by shard*.c and peer.c.
+ *
+ * Thread: the shard's own.
+ */
+#pragma once
+
+#include "io/heap.h"
+#include "io/link.h"
+#include "io/listener.h"
+#include "run/mail.h"
+#include "run/shard.h"
+
+#define PEER_BUCKETS 64
+/* A PING to a peer unanswered this long is told to the groups, which judge it by their own
+ * down-after (protocol.md §3). */
+#define PEER_SUSPECT 250
+
+struct timer {
+    struct heap_node node;
+    enum { TIMER_GROUP, TIMER_PEER } kind;
+};
+
+/* What the shard keeps beside a group: shard_group.host. */
+struct group_host {
+    struct timer timer; /* first */
+    struct shard_group sg;
+    bool urgent;
+};
+
+/* What it keeps beside a master or replica: instance.host. */
+struct server {
+    struct shard *shard;
+    struct group_host *gh;
+    struct instance *inst;
+    struct link *cmd, *pubsub;
+    char *info; /* text of the last INFO, for INFO-CACHE */
+    size_t info_len;
+};
+
+/* What it keeps beside a sentinel: instance.host. Also a place in its peer's list. */
+struct member {
+    struct group_host *gh;
+    struct instance *inst;
+    struct peer_view *peer;
+    uint32_t index; /* in peer->members */
+};
+
+/* A peer as this shard's groups see it; its link may be another shard's. */
+struct peer_view {
+    struct peer_view *next; /* in the bucket */
+    struct runid runid;
+    struct address addr;
+    unsigned owner; /* shard of the link */
+    struct liveness live;
+    uint32_t pending, refcount;
+    struct member **members; /* owned array */
+    uint32_t member_count, member_cap;
+};
+
+/* A peer's one link, on the shard that owns it. */
+struct peer_link {
+    struct timer timer; /* first */
+    struct peer_link *next;
+    struct shard *shard;
+    struct runid runid;
+    struct address addr;
+    uint64_t joined;               /* bit per shard whose groups know the peer */
+    uint32_t groups[LIMIT_SHARDS]; /* how many of them, by shard */
+    struct link *link;
+    struct liveness live;
+    ms_t next_ping;
+    bool told_suspect;
+};
+_Static_assert(LIMIT_SHARDS <= 64, "a bit per shard in peer_link.joined");
+
+/* Tags of commands on links (link.h): what a reply answers. */
+enum link_tag {
+    TAG_PING = 1,
+    TAG_INFO,
+    TAG_PUBLISH,
+    TAG_IGNORE, /* inside a transaction, SCRIPT KILL */
+    TAG_EXEC,
+    TAG_ASK,
+};
+
+struct shard {
+    struct process *process;
+    unsigned index;
+    pthread_t thread;
+    bool stopping;
+    ms_t now, last_turn;
+    struct ring *client_ring; /* clients, doorbell: waited on */
+    struct ring *link_ring;   /* masters, replicas, peers: gathered */
+    struct listener *listeners[32];
+    unsigned listener_count;
+    struct tunables *tunables; /* owned */
+    struct group_env env;
+    void *admin;
+    ms_t admin_deadline, next_gather;
+    struct group_host **groups; /* by gid, owned array with holes */
+    uint32_t group_cap, group_count;
+    uint32_t urgent; /* groups that must not wait for a turn */
+    struct heap heap;
+    struct peer_view *peers[PEER_BUCKETS];
+    struct peer_link *peer_links[PEER_BUCKETS];
+    struct update update; /* scratch of a step */
+    bool stepping;        /* an update is being carried out */
+    struct info *info;    /* scratch */
+    struct prng prng;
+    struct shard_counters counters;
+    /* start-up handshake */
+    pthread_mutex_t lock;
+    pthread_cond_t ready;
+    int started; /* 0: not yet, 1: stands, -1: failed */
+    char error[512];
+};
+
+/* shard_group.c */
+void shard_step(struct shard *s, struct group_host *gh, const struct group_event *ev);
+void shard_act(struct shard *s, struct group_host *gh, struct update *up);
+void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline);
+struct group_host *shard_group_host(const struct shard *s, uint32_t gid);
+void shard_groups_start(struct shard *s);
+void shard_groups_free(struct shard *s);
+
+/* shard_link.c: links to masters and replicas */
+void server_open(struct shard *s, struct group_host *gh, struct instance *inst,
+                 enum link_kind kind);
+void server_close(struct instance *inst, enum link_kind kind);
+void server_forget(struct instance *inst);
+void server_send(struct shard *s, struct group_host *gh, struct instance *inst, unsigned what);
+void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
+                    const struct address *to);
+void server_script_kill(struct group_host *gh, struct instance *inst);
+/* Renders a group's hello as its link at `local` sends it. Returns its length, 0: not now. */
+size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
+                    char out[LIMIT_HELLO + 1]);
+void link_options_fill(struct shard *s, struct link_options *options, const struct address *to,
+                       enum link_kind kind);
+enum ping_reply ping_reply_of(const struct redisReply *reply);
+
+/* peer.c */
+void peer_join(struct shard *s, struct group_host *gh, struct instance *inst);
+void peer_leave(struct shard *s, struct instance *inst);
+void peer_hello(struct shard *s, struct group_host *gh, struct instance *inst);
+void peer_ask(struct shard *s, struct group_host *gh, const struct action *action);
+void peer_tick(struct shard *s, struct peer_link *peer);
+void peer_reconnect_all(struct shard *s); /* sentinel-user or sentinel-pass changed */
+void peers_free(struct shard *s);
+bool peer_letter(struct shard *s, const struct letter *letter); /* true: it was one of ours */
+
+/* shard_route.c: what arrives for groups of other shards, and from the elector */
+void shard_letter(struct shard *s, const struct letter *letter);
+void route_hello(struct shard *s, const struct hello *hello, struct group_host *from);
+void route_moved(struct shard *s, struct group_host *gh, const struct action *action);

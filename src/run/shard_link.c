@@ -1,0 +1,357 @@
+/* Links to masters and replicas: opening, commands, replies (protocol.md §2, §3, §5, §7). */
+#include "run/shard_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HELLO_CHANNEL "__sentinel__:hello"
+
+static void server_event(struct server *sv, struct group_event *ev)
+{
+    struct shard *s = sv->shard;
+    ev->inst = sv->inst;
+    ev->now = s->now;
+    shard_step(s, sv->gh, ev);
+}
+
+/* --- what came back -------------------------------------------------------------------------- */
+
+/* How a reply to PING counts (protocol.md §3). */
+enum ping_reply ping_reply_of(const struct redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_STATUS && strncasecmp(reply->str, "PONG", 4) == 0) {
+        return PING_PONG;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
+        if (strncmp(reply->str, "LOADING", 7) == 0) {
+            return PING_LOADING;
+        }
+        if (strncmp(reply->str, "MASTERDOWN", 10) == 0) {
+            return PING_MASTERDOWN;
+        }
+        if (strncmp(reply->str, "BUSY", 4) == 0) {
+            return PING_BUSY;
+        }
+    }
+    return PING_ERROR;
+}
+
+static void info_arrived(struct server *sv, const redisReply *reply)
+{
+    struct shard *s = sv->shard;
+    if (reply->type != REDIS_REPLY_STRING || (size_t)reply->len > LIMIT_INFO_TEXT) {
+        if (reply->type != REDIS_REPLY_ERROR) {
+            s->counters.infos_refused++;
+        }
+        struct group_event ev = {.kind = GROUP_REPLY};
+        server_event(sv, &ev);
+        return;
+    }
+    size_t len = (size_t)reply->len;
+    if (len != sv->info_len) {
+        char *text = realloc(sv->info, len > 0 ? len : 1);
+        if (text == NULL) {
+            abort();
+        }
+        sv->info = text;
+        sv->info_len = len;
+    }
+    memcpy(sv->info, reply->str, len);
+    s->counters.infos++;
+    info_parse(s->info, reply->str, len);
+    struct group_event ev = {.kind = GROUP_INFO, .info = s->info};
+    server_event(sv, &ev);
+}
+
+static void cmd_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_REPLY};
+    (void)arg;
+    sv->shard->counters.link_replies++;
+    switch (tag) {
+    case LINK_TAG_GREETING_PING:
+    case TAG_PING:
+        ev.kind = GROUP_PONG;
+        ev.ping = ping_reply_of(reply);
+        break;
+    case TAG_INFO:
+        info_arrived(sv, reply);
+        return;
+    case TAG_EXEC:
+        ev.kind = GROUP_EXEC;
+        ev.ok = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+                reply->element[0]->type != REDIS_REPLY_ERROR;
+        break;
+    default:
+        break;
+    }
+    server_event(sv, &ev);
+}
+
+static void cmd_up(void *owner)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_LINK_UP, .link = LINK_CMD};
+    server_event(sv, &ev);
+}
+
+static void cmd_down(void *owner, const char *why)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_CMD};
+    (void)why;
+    sv->cmd = NULL;
+    sv->shard->counters.links--;
+    server_event(sv, &ev);
+}
+
+static void pubsub_up(void *owner)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_LINK_UP, .link = LINK_PUBSUB};
+    server_event(sv, &ev);
+}
+
+static void pubsub_down(void *owner, const char *why)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_PUBSUB};
+    (void)why;
+    sv->pubsub = NULL;
+    sv->shard->counters.links--;
+    server_event(sv, &ev);
+}
+
+static void pubsub_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply)
+{
+    struct server *sv = owner;
+    struct group_event ev = {.kind = GROUP_PUBSUB};
+    (void)tag;
+    (void)arg;
+    (void)reply;
+    server_event(sv, &ev);
+}
+
+static void pubsub_push(void *owner, const redisReply *message)
+{
+    struct server *sv = owner;
+    struct shard *s = sv->shard;
+    struct group_host *gh = sv->gh;
+    const redisReply *text = message->element[message->elements - 1];
+    struct hello hello;
+
+    struct group_event ev = {.kind = GROUP_PUBSUB};
+    server_event(sv, &ev); /* never removes the instance */
+    s->counters.hellos++;
+    if (!hello_parse(&hello, text->str, (size_t)text->len)) {
+        atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
+        return;
+    }
+    route_hello(s, &hello, gh);
+}
+
+static const struct link_ops cmd_ops = {.up = cmd_up, .reply = cmd_reply, .down = cmd_down};
+static const struct link_ops pubsub_ops = {
+    .up = pubsub_up, .reply = pubsub_reply, .push = pubsub_push, .down = pubsub_down};
+
+/* --- opening and closing --------------------------------------------------------------------- */
+
+void link_options_fill(struct shard *s, struct link_options *options, const struct address *to,
+                       enum link_kind kind)
+{
+    const struct process *p = s->process;
+    *options = (struct link_options){.to = *to, .kind = kind};
+    if (p->options.bind_source.ip[0] != '\0') {
+        options->bind = &p->options.bind_source;
+    }
+    (void)snprintf(options->name, sizeof options->name, "sentinel-%.8s-%s", p->myid.hex,
+                   kind == LINK_CMD ? "cmd" : "pubsub");
+}
+
+static const char *rename_for(void *ctx, const char *command)
+{
+    return group_texts_command(ctx, command);
+}
+
+static struct server *server_of(struct shard *s, struct group_host *gh, struct instance *inst)
+{
+    if (inst->host == NULL) {
+        struct server *sv = calloc(1, sizeof *sv);
+        if (sv == NULL) {
+            abort();
+        }
+        sv->shard = s;
+        sv->gh = gh;
+        sv->inst = inst;
+        inst->host = sv;
+    }
+    return inst->host;
+}
+
+void server_open(struct shard *s, struct group_host *gh, struct instance *inst, enum link_kind kind)
+{
+    struct server *sv = server_of(s, gh, inst);
+    struct link **place = kind == LINK_CMD ? &sv->cmd : &sv->pubsub;
+    struct link_options options;
+
+    assert(*place == NULL);
+    link_options_fill(s, &options, &inst->addr, kind);
+    options.auth_user = gh->sg.texts.auth_user;
+    options.auth_pass = gh->sg.texts.auth_pass;
+    options.rename = rename_for;
+    options.rename_ctx = &gh->sg.texts;
+    *place =
+        link_open(s->link_ring, &options, kind == LINK_CMD ? &cmd_ops : &pubsub_ops, sv, s->now);
+    s->counters.links++;
+}
+
+void server_close(struct instance *inst, enum link_kind kind)
+{
+    struct server *sv = inst->host;
+    if (sv == NULL) {
+        return;
+    }
+    struct link **place = kind == LINK_CMD ? &sv->cmd : &sv->pubsub;
+    if (*place != NULL) {
+        link_close(*place);
+        *place = NULL;
+        sv->shard->counters.links--;
+    }
+}
+
+void server_forget(struct instance *inst)
+{
+    struct server *sv = inst->host;
+    if (sv == NULL) {
+        return;
+    }
+    server_close(inst, LINK_CMD);
+    server_close(inst, LINK_PUBSUB);
+    free(sv->info);
+    free(sv);
+    inst->host = NULL;
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static bool command(struct server *sv, uint8_t tag, int argc, const char **argv)
+{
+    struct shard *s = sv->shard;
+    if (sv->cmd == NULL) {
+        return false;
+    }
+    argv[0] = group_texts_command(&sv->gh->sg.texts, argv[0]);
+    s->counters.link_commands++;
+    return link_command(sv->cmd, tag, 0, argc, argv, NULL);
+}
+
+size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
+                    char out[LIMIT_HELLO + 1])
+{
+    struct process *p = s->process;
+    struct hello hello = {.runid = p->myid};
+    struct group_view view;
+    struct address local;
+
+    if (!directory_read(p->directory, gid, &view) || !link_local(link, &local)) {
+        return 0;
+    }
+    hello.sentinel = local;
+    hello.sentinel.port = p->options.port;
+    if (s->tunables->announce_ip[0] != '\0') {
+        (void)address_set(&hello.sentinel, s->tunables->announce_ip,
+                          strlen(s->tunables->announce_ip), p->options.port);
+    }
+    if (s->tunables->announce_port != 0) {
+        hello.sentinel.port = (uint16_t)s->tunables->announce_port;
+    }
+    process_note_own(p, &hello.sentinel);
+    hello.current_epoch = atomic_load_explicit(&p->current_epoch, memory_order_acquire);
+    hello.master = view.current;
+    hello.config_epoch = view.config_epoch;
+    (void)snprintf(hello.name, sizeof hello.name, "%s", directory_name(p->directory, gid));
+    return hello_format(&hello, out);
+}
+
+void server_send(struct shard *s, struct group_host *gh, struct instance *inst, unsigned what)
+{
+    struct server *sv = server_of(s, gh, inst);
+    if ((what & SEND_PING) != 0) {
+        (void)command(sv, TAG_PING, 1, (const char *[]){"PING"});
+    }
+    if ((what & SEND_HELLO) != 0 && sv->cmd != NULL) {
+        char text[LIMIT_HELLO + 1];
+        if (hello_render(s, gh->sg.group->gid, sv->cmd, text) > 0) {
+            (void)command(sv, TAG_PUBLISH, 3, (const char *[]){"PUBLISH", HELLO_CHANNEL, text});
+        }
+    }
+    if ((what & SEND_INFO) != 0) {
+        (void)command(sv, TAG_INFO, 1, (const char *[]){"INFO"});
+    }
+}
+
+void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
+                    const struct address *to)
+{
+    struct server *sv = server_of(s, gh, inst);
+    char port[8];
+    const char *host = to->port != 0 ? to->ip : "NO";
+
+    (void)snprintf(port, sizeof port, "%u", (unsigned)to->port);
+    /* All of it or nothing: half a transaction would leave the link inside MULTI. */
+    if (sv->cmd == NULL || link_pending(sv->cmd) + 6 > LIMIT_LINK_PENDING) {
+        server_close(inst, LINK_CMD);
+        return;
+    }
+    (void)command(sv, TAG_IGNORE, 1, (const char *[]){"MULTI"});
+    (void)command(sv, TAG_IGNORE, 3,
+                  (const char *[]){"SLAVEOF", host, to->port != 0 ? port : "ONE"});
+    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CONFIG", "REWRITE"});
+    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "normal"});
+    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub"});
+    (void)command(sv, TAG_EXEC, 1, (const char *[]){"EXEC"});
+}
+
+void server_script_kill(struct group_host *gh, struct instance *inst)
+{
+    struct server *sv = inst->host;
+    (void)gh;
+    if (sv != NULL) {
+        (void)command(sv, TAG_IGNORE, 2, (const char *[]){"SCRIPT", "KILL"});
+    }
+}
+
+/* --- what admin/ shows ----------------------------------------------------------------------- */
+
+bool shard_info_text(const struct shard *s, const struct instance *inst, struct buffer *out)
+{
+    const struct server *sv = inst->host;
+    (void)s;
+    if (inst->kind == INSTANCE_SENTINEL || sv == NULL || sv->info == NULL) {
+        return false;
+    }
+    buffer_append(out, sv->info, sv->info_len);
+    return true;
+}
+
+void shard_instance_view(const struct shard *s, const struct instance *inst,
+                         struct instance_host_view *view)
+{
+    (void)s;
+    *view = (struct instance_host_view){.live = inst->live, .refcount = 1};
+    if (inst->host == NULL) {
+        return;
+    }
+    if (inst->kind == INSTANCE_SENTINEL) {
+        const struct member *member = inst->host;
+        view->live = member->peer->live;
+        view->pending = member->peer->pending;
+        view->refcount = member->peer->refcount;
+    } else {
+        const struct server *sv = inst->host;
+        view->pending = sv->cmd != NULL ? link_pending(sv->cmd) : 0;
+    }
+}
