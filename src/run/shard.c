@@ -5,7 +5,7 @@
 #include "run/shard_internal.h"
 
 #include <assert.h>
-#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,7 +291,12 @@ static void *thread(void *arg)
     if (ok) {
         shard_groups_start(s);
         loop(s);
+        while (post_spilling(s->process->post, s->index)) {
+            post_flush(s->process->post, s->index); /* main and the elector make room */
+            (void)poll(NULL, 0, 1);
+        }
     }
+    atomic_store(&s->ended, true);
     take_down(s);
     return NULL;
 }
@@ -343,6 +348,11 @@ bool shard_start(struct shard *s, char *error, size_t error_len)
         return false;
     }
     return true;
+}
+
+bool shard_ended(const struct shard *s)
+{
+    return atomic_load(&s->ended);
 }
 
 void shard_join(struct shard *s)

@@ -143,6 +143,8 @@ struct shard *shard_new(struct process *p, unsigned index, const struct tunables
 void shard_seed(struct shard *s, struct shard_seed *seed); /* before shard_start */
 /* Starts the thread. Returns when its rings and listeners stand, or false with the reason. */
 bool shard_start(struct shard *s, char *error, size_t error_len);
-/* After MAIL_STOP was sent to it. */
+/* Whether its loop has ended, after main told it to stop, and all its mail is in the lanes. */
+bool shard_ended(const struct shard *s);
+/* Waits for the thread's end. */
 void shard_join(struct shard *s);
 void shard_free(struct shard *s);

@@ -88,6 +88,7 @@ struct shard {
     unsigned index;
     pthread_t thread;
     bool stopping;
+    atomic_bool ended;
     ms_t now, last_turn;
     struct ring *client_ring; /* clients, doorbell: waited on */
     struct ring *link_ring;   /* masters, replicas, peers: gathered */

@@ -1,0 +1,113 @@
+#include "log.h"
+
+#include "io/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One process, one log: the only state that is not somebody's struct. */
+static struct {
+    struct log_options options;
+    int fd;
+    enum event_level least;
+} sink = {.fd = STDOUT_FILENO, .least = EVENT_NOTICE};
+
+static int open_file(void)
+{
+    return open(sink.options.file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+}
+
+bool log_open(const struct log_options *options)
+{
+    sink.options = *options;
+    if (options->file != NULL && options->file[0] != '\0') {
+        int fd = open_file();
+        if (fd < 0) {
+            return false;
+        }
+        sink.fd = fd;
+    }
+    if (options->syslog) {
+        openlog(options->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT, options->syslog_facility);
+    }
+    return true;
+}
+
+void log_level(enum event_level least)
+{
+    sink.least = least;
+}
+
+void log_reopen(bool force)
+{
+    struct stat at_path, open_now;
+    if (sink.options.file == NULL || sink.options.file[0] == '\0') {
+        return;
+    }
+    bool same = stat(sink.options.file, &at_path) == 0 && fstat(sink.fd, &open_now) == 0 &&
+                at_path.st_ino == open_now.st_ino && at_path.st_dev == open_now.st_dev;
+    if (same && !force) {
+        return;
+    }
+    int fd = open_file();
+    if (fd >= 0) { /* else the old one is still better than none */
+        close(sink.fd);
+        sink.fd = fd;
+    }
+}
+
+static void write_all(const char *line, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(sink.fd, line, len);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return; /* a full disk must not stop a sentinel */
+        }
+        line += n;
+        len -= (size_t)n;
+    }
+}
+
+void log_write(enum event_level level, int64_t wall_ms, const char *text)
+{
+    static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING};
+    char line[LIMIT_EVENT_TEXT + 128], date[64];
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (level < sink.least) {
+        return;
+    }
+    localtime_r(&seconds, &tm);
+    strftime(date, sizeof date, "%d %b %Y %H:%M:%S", &tm);
+    int len = snprintf(line, sizeof line, "%d:X %s.%03d %c %s\n", (int)getpid(), date,
+                       (int)(wall_ms % 1000), event_level_mark(level), text);
+    if (len >= (int)sizeof line) {
+        len = (int)sizeof line - 1;
+        line[len - 1] = '\n';
+    }
+    write_all(line, (size_t)len);
+    if (sink.options.syslog) {
+        syslog(priorities[level], "%s", text);
+    }
+}
+
+void log_printf(enum event_level level, const char *format, ...)
+{
+    char text[LIMIT_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_write(level, clock_wall_ms(), text);
+}

@@ -1,0 +1,605 @@
+/* vedette: options, configuration, threads, orderly stop. */
+#include "admin/admin.h"
+#include "config/config.h"
+#include "io/clock.h"
+#include "io/journal.h"
+#include "io/listener.h"
+#include "io/ring.h"
+#include "log.h"
+#include "mainloop_internal.h"
+#include "run/elector.h"
+#include "run/shard.h"
+#include "version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct command_line {
+    const char *config; /* as given */
+    const char *fold;   /* --fold <conf> */
+    unsigned shards;    /* 0: as many as cores */
+    char **overrides;   /* "--directive", "value", … */
+    int override_count;
+};
+
+static const char usage_text[] =
+    "Usage: vedette /path/to/sentinel.conf [--directive value ...] [--shards N]\n"
+    "       vedette --fold /path/to/sentinel.conf   fold the journal into the file and exit\n"
+    "       vedette -v | --version\n"
+    "       vedette -h | --help\n"
+    "\n"
+    "A drop-in replacement for redis-sentinel: the same configuration file, port and clients.\n"
+    "'--sentinel' is accepted and ignored, as in 'redis-server redis.conf --sentinel'.\n"
+    "--shards N   worker threads (default: one per core)\n";
+
+/* --- command line ----------------------------------------------------------------------------- */
+
+static unsigned parse_shards(const char *text)
+{
+    char *end;
+    unsigned long n = text != NULL ? strtoul(text, &end, 10) : 0;
+    if (text == NULL || *text == '\0' || *end != '\0' || n < 1 || n > LIMIT_SHARDS) {
+        (void)fprintf(stderr, "vedette: --shards wants a number from 1 to %d, not '%s'\n",
+                      LIMIT_SHARDS, text != NULL ? text : "");
+        exit(1);
+    }
+    return (unsigned)n;
+}
+
+static void parse_command_line(int argc, char **argv, struct command_line *cl)
+{
+    *cl = (struct command_line){0};
+    cl->overrides = calloc((size_t)argc + 1, sizeof *cl->overrides);
+    if (cl->overrides == NULL) {
+        abort();
+    }
+    for (int i = 1; i < argc; i++) {
+        if (i == 1 && (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--version") == 0)) {
+            (void)printf("vedette %s (Redis Sentinel %s compatible)\n", VEDETTE_VERSION,
+                         VEDETTE_REDIS_VERSION);
+            exit(0);
+        }
+        if (i == 1 && (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)) {
+            (void)fputs(usage_text, stdout);
+            exit(0);
+        }
+        if (strcmp(argv[i], "--fold") == 0 && i == 1) {
+            cl->fold = i + 1 < argc ? argv[++i] : "";
+        } else if (strcmp(argv[i], "--shards") == 0) {
+            cl->shards = parse_shards(i + 1 < argc ? argv[i + 1] : NULL);
+            i++;
+        } else if (strcmp(argv[i], "--sentinel") == 0) {
+            continue;
+        } else if (cl->config == NULL && i == 1 && strncmp(argv[i], "--", 2) != 0) {
+            cl->config = argv[i];
+        } else {
+            cl->overrides[cl->override_count++] = argv[i];
+        }
+    }
+    if (cl->config == NULL && cl->fold == NULL) {
+        (void)fprintf(stderr,
+                      "vedette: Sentinel needs config file on disk to save state.  Give its path: "
+                      "vedette /path/to/sentinel.conf\n");
+        exit(1);
+    }
+}
+
+static char *absolute(const char *path)
+{
+    char cwd[PATH_MAX], *out;
+    if (path[0] == '/') {
+        out = strdup(path);
+    } else if (getcwd(cwd, sizeof cwd) == NULL || asprintf(&out, "%s/%s", cwd, path) < 0) {
+        (void)fprintf(stderr, "vedette: the working directory is gone: %s\n", strerror(errno));
+        exit(1);
+    }
+    if (out == NULL) {
+        abort();
+    }
+    return out;
+}
+
+/* --- configuration and journal ---------------------------------------------------------------- */
+
+static bool replay_line(void *ctx, const char *text, size_t len, bool maxima, char *why,
+                        size_t why_size)
+{
+    struct config_error error = {0};
+    bool ok = maxima ? config_apply_maxima(ctx, text, len, &error)
+                     : config_apply_line(ctx, text, len, &error);
+    if (!ok) {
+        (void)snprintf(why, why_size, "%s", error.reason);
+    }
+    return ok;
+}
+
+static void die(const char *what)
+{
+    log_printf(EVENT_WARNING, "%s", what);
+    (void)fprintf(stderr, "vedette: %s\n", what);
+    exit(1);
+}
+
+static struct config *load(const struct command_line *cl, const char *path,
+                           struct journal_checksum *loaded)
+{
+    char dir[PATH_MAX];
+    bool has_dir = config_peek_dir(path, cl->override_count, cl->overrides, dir, sizeof dir);
+    static struct journal_report report;
+    if (!journal_restore(path, has_dir ? dir : NULL, &report)) {
+        (void)fprintf(stderr, "vedette: %s\n", report.reason);
+        exit(1);
+    }
+    for (unsigned i = 0; i < report.note_count; i++) {
+        (void)fprintf(stderr, "vedette: %s\n", report.notes[i]);
+    }
+    (void)journal_checksum_file(path, loaded); /* what cannot be read, config_load reports */
+    struct config_error error;
+    struct config *config = config_load(path, cl->override_count, cl->overrides, &error);
+    if (config == NULL) {
+        char text[4096];
+        (void)config_error_format(&error, VEDETTE_REDIS_VERSION, text, sizeof text);
+        (void)fputs(text, stderr);
+        exit(1);
+    }
+    return config;
+}
+
+static struct journal *open_journal(struct config *config, const char *path,
+                                    const struct journal_checksum *loaded, bool *fresh)
+{
+    static struct journal_report report;
+    char cwd[PATH_MAX];
+    struct journal_options options = {.conf_path = path, .loaded = *loaded};
+    options.fallback_dir = getcwd(cwd, sizeof cwd);
+    struct journal *journal = journal_open(&options, &report);
+    for (unsigned i = 0; i < report.note_count; i++) {
+        log_printf(EVENT_WARNING, "%s", report.notes[i]);
+    }
+    if (journal == NULL) {
+        die(report.reason);
+    }
+    report.note_count = 0;
+    if (!journal_replay(journal, replay_line, config, &report)) {
+        die(report.reason);
+    }
+    *fresh = !config->has_state && !journal_replayed_any(journal);
+    return journal;
+}
+
+/* Ids are 40 random hex digits, made once and kept in sentinel.conf. */
+static void make_myid(struct config *config)
+{
+    unsigned char random[LIMIT_RUNID / 2];
+    char line[64];
+    struct config_error error;
+    if (runid_known(&config->myid)) {
+        return;
+    }
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        die("the kernel gives no random bytes for a sentinel id");
+    }
+    int len = snprintf(line, sizeof line, "sentinel myid ");
+    for (size_t i = 0; i < sizeof random; i++) {
+        len += snprintf(line + len, sizeof line - (size_t)len, "%02x", random[i]);
+    }
+    if (!config_apply_line(config, line, (size_t)len, &error)) {
+        die(error.reason);
+    }
+}
+
+/* Folds once at start, so that the threads begin with a whole file and an empty journal. */
+static void begin_journal(struct journal *journal, struct config *config)
+{
+    static struct journal_report report;
+    struct config_text text = {0}, state = {0};
+    config_render(config, &text);
+    config_render_state(config, &state);
+    bool ok = journal_begin(journal, text.data, text.len, state.data, state.len, &report);
+    for (unsigned i = 0; i < report.note_count; i++) {
+        log_printf(EVENT_WARNING, "%s", report.notes[i]);
+    }
+    free(text.data);
+    free(state.data);
+    if (!ok) {
+        die(report.reason);
+    }
+}
+
+static int fold_by_hand(const struct command_line *cl)
+{
+    struct journal_checksum loaded = {0};
+    bool fresh;
+    char *path = absolute(cl->fold);
+    struct config *config = load(cl, path, &loaded);
+    struct journal *journal = open_journal(config, path, &loaded, &fresh);
+    begin_journal(journal, config);
+    enum journal_mode mode = journal_place(journal)->mode;
+    journal_close(journal);
+    config_free(config);
+    if (mode == JOURNAL_READ_ONLY) {
+        (void)fprintf(stderr, "vedette: %s cannot be written: nothing was folded into it\n", path);
+        return 1;
+    }
+    (void)printf("%s holds everything now\n", path);
+    return 0;
+}
+
+/* --- what the threads share ------------------------------------------------------------------- */
+
+static unsigned cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
+        return 1;
+    }
+    int count = CPU_COUNT(&set);
+    return count < 1 ? 1 : count > LIMIT_SHARDS ? LIMIT_SHARDS : (unsigned)count;
+}
+
+static void copy_text(char *to, size_t size, const char *from, const char *what)
+{
+    if (from != NULL && strlen(from) >= size) {
+        char message[128];
+        (void)snprintf(message, sizeof message, "%s is longer than %zu bytes", what, size - 1);
+        die(message);
+    }
+    (void)snprintf(to, size, "%s", from != NULL ? from : "");
+}
+
+static void fill_binds(struct process_options *o, const struct config_server *server)
+{
+    size_t most = sizeof o->bind / sizeof o->bind[0];
+    if (server->bind_count > most) {
+        die("bind: too many addresses (16 at most)");
+    }
+    for (size_t i = 0; i < server->bind_count; i++) {
+        const char *address = server->binds[i].address;
+        if (strcmp(address, "*") == 0) {
+            address = "0.0.0.0";
+        } else if (strcmp(address, "::*") == 0) {
+            address = "::";
+        }
+        copy_text(o->bind[i], sizeof o->bind[i], address, "bind");
+        o->bind_optional[i] = server->binds[i].optional;
+    }
+    o->bind_count = (unsigned)server->bind_count;
+}
+
+static void fill_options(struct process_options *o, const struct command_line *cl,
+                         const struct config *config, const char *path)
+{
+    static char executable[PATH_MAX];
+    const struct config_server *server = &config->server;
+    ssize_t len = readlink("/proc/self/exe", executable, sizeof executable - 1);
+    executable[len > 0 ? len : 0] = '\0';
+
+    *o = (struct process_options){
+        .shards = cl->shards != 0 ? cl->shards : cores(),
+        .port = server->port,
+        .protected_mode = server->protected_mode,
+        .deny_scripts_reconfig = config->deny_scripts_reconfig,
+        .maxclients = server->maxclients,
+        .timeout = server->timeout,
+        .tcp_keepalive = server->tcp_keepalive,
+        .tcp_backlog = server->tcp_backlog > 0 ? (uint32_t)server->tcp_backlog : 511,
+        .config_file = path,
+        .executable = executable,
+    };
+    fill_binds(o, server);
+    copy_text(o->requirepass, sizeof o->requirepass, server->requirepass, "requirepass");
+    if (server->bind_source_addr != NULL && server->bind_source_addr[0] != '\0' &&
+        !address_set(&o->bind_source, server->bind_source_addr, strlen(server->bind_source_addr),
+                     0)) {
+        die("bind-source-addr is not an IP address");
+    }
+}
+
+static void fill_tunables(struct tunables *t, const struct config *config)
+{
+    static const enum event_level levels[] = {EVENT_DEBUG, EVENT_VERBOSE, EVENT_NOTICE,
+                                              EVENT_WARNING};
+    *t = (struct tunables){0};
+    periods_default(&t->periods);
+    copy_text(t->announce_ip, sizeof t->announce_ip, config->announce_ip, "sentinel announce-ip");
+    t->announce_port = config->announce_port;
+    t->resolve_hostnames = config->resolve_hostnames;
+    t->announce_hostnames = config->announce_hostnames;
+    copy_text(t->sentinel_user, sizeof t->sentinel_user, config->sentinel_user,
+              "sentinel sentinel-user");
+    copy_text(t->sentinel_pass, sizeof t->sentinel_pass, config->sentinel_pass,
+              "sentinel sentinel-pass");
+    t->loglevel = levels[config->server.loglevel];
+}
+
+static char *copy_or_null(const char *text)
+{
+    char *copy = text != NULL ? strdup(text) : NULL;
+    if (text != NULL && copy == NULL) {
+        abort();
+    }
+    return copy;
+}
+
+static void fill_texts(struct group_texts *texts, const struct config_group *group)
+{
+    *texts = (struct group_texts){
+        .auth_user = copy_or_null(group->auth_user),
+        .auth_pass = copy_or_null(group->auth_pass),
+        .notification_script = copy_or_null(group->notification_script),
+        .reconfig_script = copy_or_null(group->client_reconfig_script),
+    };
+    if (group->rename_count > 0) {
+        texts->renames = calloc(group->rename_count, sizeof *texts->renames);
+        if (texts->renames == NULL) {
+            abort();
+        }
+        for (size_t i = 0; i < group->rename_count; i++) {
+            texts->renames[i].from = copy_or_null(group->renames[i].from);
+            texts->renames[i].to = copy_or_null(group->renames[i].to);
+        }
+        texts->rename_count = group->rename_count;
+    }
+}
+
+static void seed_group(struct process *p, const struct config_group *group)
+{
+    struct shard_seed seed = {
+        .gid = directory_add(p->directory, group->name),
+        .addr = group->addr,
+        .set = group->set,
+        .saved = {.config_epoch = group->config_epoch,
+                  .leader_epoch = group->leader_epoch,
+                  .has_leader_epoch = group->has_leader_epoch,
+                  .leader = group->leader},
+        .replicas = group->replicas,
+        .replica_count = group->replica_count,
+        .sentinel_count = group->sentinel_count,
+    };
+    if (seed.gid == DIRECTORY_NONE) {
+        die("more masters than this build can hold (65536)");
+    }
+    struct address *sentinels = calloc(group->sentinel_count + 1, sizeof *sentinels);
+    struct runid *ids = calloc(group->sentinel_count + 1, sizeof *ids);
+    if (sentinels == NULL || ids == NULL) {
+        abort();
+    }
+    for (size_t i = 0; i < group->sentinel_count; i++) {
+        sentinels[i] = group->sentinels[i].addr;
+        ids[i] = group->sentinels[i].runid;
+    }
+    seed.sentinels = sentinels;
+    seed.sentinel_ids = ids;
+    fill_texts(&seed.texts, group);
+    shard_seed(p->shard[directory_owner(p->directory, seed.gid)], &seed);
+    free(sentinels);
+    free(ids);
+}
+
+/* --- start ------------------------------------------------------------------------------------ */
+
+/* Descriptors are what links and clients are made of: take all the system allows. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int take_signals(void)
+{
+    sigset_t set;
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before the threads, which inherit it */
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void prove_port_free(const struct process_options *o)
+{
+    char error[256], message[512];
+    unsigned count = o->bind_count > 0 ? o->bind_count : 1;
+    for (unsigned i = 0; o->port != 0 && i < count; i++) {
+        const char *ip = o->bind_count > 0 ? o->bind[i] : "0.0.0.0";
+        struct address at;
+        if (!address_set(&at, ip, strlen(ip), o->port)) {
+            (void)snprintf(message, sizeof message, "bind: '%s' is not an IP address", ip);
+            die(message);
+        }
+        if (!listener_prove_free(&at, error, sizeof error) &&
+            !(o->bind_count > 0 && o->bind_optional[i] && errno != EADDRINUSE)) {
+            log_printf(EVENT_WARNING, "Could not create server TCP listening socket %s:%u: %s", ip,
+                       (unsigned)o->port, error);
+            (void)snprintf(message, sizeof message, "Failed listening on port %u (tcp), aborting.",
+                           (unsigned)o->port);
+            die(message);
+        }
+    }
+}
+
+static void daemonize(void)
+{
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) {
+        die("cannot fork to become a daemon");
+    }
+    if (pid > 0) {
+        _exit(0);
+    }
+    (void)setsid();
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0) {
+        (void)dup2(null, STDIN_FILENO);
+        (void)dup2(null, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
+        if (null > STDERR_FILENO) {
+            close(null);
+        }
+    }
+}
+
+static void write_pidfile(const struct config_server *server)
+{
+    const char *path = server->pidfile;
+    if (path == NULL && server->daemonize) {
+        path = "/var/run/redis.pid"; /* stock's default */
+    }
+    FILE *file = path != NULL && path[0] != '\0' ? fopen(path, "we") : NULL;
+    if (file != NULL) {
+        (void)fprintf(file, "%d\n", (int)getpid());
+        (void)fclose(file);
+    } else if (server->pidfile != NULL && server->pidfile[0] != '\0') {
+        char message[PATH_MAX + 128];
+        (void)snprintf(message, sizeof message, "Can't write the pid file '%s': %s", path,
+                       strerror(errno));
+        die(message);
+    }
+}
+
+static void start_threads(struct process *p, struct mainloop *m, bool fresh)
+{
+    char error[512], message[768];
+    p->shard = calloc(p->options.shards, sizeof(struct shard *));
+    p->elector = elector_new(p, m->journal, &m->tunables, m->config->current_epoch, fresh);
+    if (p->shard == NULL || p->elector == NULL) {
+        abort();
+    }
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        p->shard[i] = shard_new(p, i, &m->tunables);
+        if (p->shard[i] == NULL) {
+            abort();
+        }
+    }
+    for (size_t i = 0; i < m->config->group_count; i++) {
+        seed_group(p, m->config->groups[i]);
+    }
+    if (!elector_start(p->elector, error, sizeof error)) {
+        die(error);
+    }
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        if (!shard_start(p->shard[i], error, sizeof error)) {
+            (void)snprintf(message, sizeof message, "Cannot start: %s", error);
+            die(message);
+        }
+    }
+}
+
+static struct process *make_process(const struct command_line *cl, const struct config *config,
+                                    const char *path)
+{
+    struct process *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        abort();
+    }
+    fill_options(&p->options, cl, config, path);
+    p->myid = config->myid;
+    p->pid = (int)getpid();
+    p->started = clock_now();
+    p->started_wall_ms = clock_wall_ms();
+    p->admin = &admin_ops;
+    atomic_store(&p->current_epoch, config->current_epoch);
+    pthread_mutex_init(&p->twin_lock, NULL);
+    p->post = post_new(process_threads(p));
+    p->directory = directory_new(p->options.shards);
+    if (p->post == NULL || p->directory == NULL) {
+        die("not enough memory or descriptors to start");
+    }
+    return p;
+}
+
+static void end(struct process *p, struct mainloop *m)
+{
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        shard_free(p->shard[i]);
+    }
+    free(p->shard);
+    elector_free(p->elector);
+    post_free(p->post);
+    directory_free(p->directory);
+    pthread_mutex_destroy(&p->twin_lock);
+    free(p);
+    if (m->config->server.pidfile != NULL) {
+        (void)unlink(m->config->server.pidfile);
+    }
+    journal_close(m->journal);
+    config_free(m->config);
+    close(m->signals);
+}
+
+static void greet(const struct process *p, const struct config *config)
+{
+    log_printf(EVENT_WARNING, "vedette %s is starting, compatible with Redis Sentinel %s",
+               VEDETTE_VERSION, VEDETTE_REDIS_VERSION);
+    log_printf(EVENT_NOTICE, "Running mode=sentinel, port=%u, %u shards.",
+               (unsigned)p->options.port, p->options.shards);
+    for (size_t i = 0; i < config->note_count; i++) {
+        log_printf(EVENT_WARNING, "%s", config->notes[i]);
+    }
+    log_printf(EVENT_NOTICE, "Sentinel ID is %s", p->myid.hex);
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line cl;
+    struct journal_checksum loaded = {0};
+    char reason[1024];
+    bool fresh = false;
+    struct mainloop m = {0};
+
+    parse_command_line(argc, argv, &cl);
+    if (cl.fold != NULL) {
+        return fold_by_hand(&cl);
+    }
+    char *path = absolute(cl.config);
+    m.config = load(&cl, path, &loaded);
+    const struct config_server *server = &m.config->server;
+    struct log_options log = {.file = server->logfile,
+                              .syslog = server->syslog_enabled,
+                              .syslog_ident = server->syslog_ident,
+                              .syslog_facility = server->syslog_facility};
+    if (!log_open(&log)) {
+        (void)fprintf(stderr, "vedette: Can't open the log file '%s': %s\n", server->logfile,
+                      strerror(errno));
+        return 1;
+    }
+    if (!ring_probe(reason, sizeof reason)) {
+        die(reason);
+    }
+    if (server->daemonize) {
+        daemonize();
+    }
+    m.journal = open_journal(m.config, path, &loaded, &fresh);
+    make_myid(m.config);
+    raise_limits();
+    fill_tunables(&m.tunables, m.config);
+    log_level(m.tunables.loglevel);
+    m.process = make_process(&cl, m.config, path);
+    prove_port_free(&m.process->options);
+    begin_journal(m.journal, m.config);
+    write_pidfile(server);
+    greet(m.process, m.config);
+    m.signals = take_signals();
+    start_threads(m.process, &m, fresh);
+    int code = mainloop_run(&m);
+    end(m.process, &m);
+    free(cl.overrides);
+    free(path);
+    return code;
+}

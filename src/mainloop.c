@@ -1,0 +1,374 @@
+#include "mainloop_internal.h"
+
+#include "io/clock.h"
+#include "log.h"
+#include "run/elector.h"
+#include "run/mail.h"
+#include "run/shard.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define SAVE_PERIOD 1000 /* ms between background rewrites (design.md §5) */
+
+struct process *mainloop_process(struct mainloop *m)
+{
+    return m->process;
+}
+
+const struct tunables *mainloop_tunables(const struct mainloop *m)
+{
+    return &m->tunables;
+}
+
+void mainloop_scripts(const struct mainloop *m, unsigned *running, unsigned *queued)
+{
+    (void)m;
+    *running = *queued = 0;
+}
+
+void mainloop_set_tunables(struct mainloop *m, const struct tunables *t)
+{
+    struct process *p = m->process;
+    m->tunables = *t;
+    log_level(t->log_nothing ? EVENT_WARNING + 1 : t->loglevel);
+    for (unsigned thread = 0; thread < process_main(p); thread++) {
+        struct letter letter = {.kind = LETTER_TUNABLES};
+        letter.u.tunables = malloc(sizeof *t);
+        if (letter.u.tunables == NULL) {
+            abort();
+        }
+        *letter.u.tunables = *t;
+        letter_send(p, process_main(p), thread, &letter, POST_MUST);
+    }
+}
+
+void mainloop_stop(struct mainloop *m, int exit_code)
+{
+    m->stopping = true;
+    m->exit_code = exit_code;
+}
+
+/* --- saving: the fold's main side (io/journal.h) ---------------------------------------------- */
+
+static void list_add(struct request_list *list, const struct saver *saver)
+{
+    if (list->count == list->cap) {
+        size_t cap = list->cap > 0 ? 2 * list->cap : 16;
+        struct saver *savers = realloc(list->savers, cap * sizeof *savers);
+        if (savers == NULL) {
+            abort();
+        }
+        list->savers = savers;
+        list->cap = cap;
+    }
+    list->savers[list->count++] = *saver;
+}
+
+void mainloop_save_then(struct mainloop *m, struct request *request, bool *saved, unsigned to)
+{
+    list_add(&m->waiting, &(struct saver){.request = request, .saved = saved, .to = to});
+}
+
+static void to_elector(struct mainloop *m, struct letter *letter)
+{
+    letter_send(m->process, process_main(m->process), process_elector(m->process), letter,
+                POST_MUST);
+}
+
+static void send_snapshot(struct mainloop *m)
+{
+    struct config_text state = {0};
+    config_render_state(m->config, &state);
+    struct letter letter = {.kind = LETTER_SNAPSHOT};
+    letter.u.lines.text = state.data;
+    letter.u.lines.len = state.len;
+    m->fold_state = FOLD_RESTARTING;
+    to_elector(m, &letter);
+}
+
+static void save_begin(struct mainloop *m)
+{
+    assert(m->fold_state == FOLD_IDLE && m->serving.count == 0);
+    struct request_list empty = m->serving;
+    m->serving = m->waiting;
+    m->waiting = empty;
+    m->dirty = false;
+    if (journal_place(m->journal)->mode == JOURNAL_READ_ONLY) {
+        send_snapshot(m);
+        return;
+    }
+    struct letter letter = {.kind = LETTER_ROTATE};
+    m->fold_state = FOLD_ROTATING;
+    to_elector(m, &letter);
+}
+
+static void save_end(struct mainloop *m, bool ok, const char *what)
+{
+    if (ok) {
+        log_printf(EVENT_NOTICE, "Sentinel new configuration saved on disk");
+    } else {
+        m->dirty = true;
+        log_printf(EVENT_WARNING,
+                   "WARNING: Sentinel was not able to save the new configuration on disk!!!: %s",
+                   what);
+    }
+    for (size_t i = 0; i < m->serving.count; i++) {
+        struct saver *saver = &m->serving.savers[i];
+        *saver->saved = ok;
+        request_send(m->process, process_main(m->process), saver->to, saver->request);
+    }
+    m->serving.count = 0;
+    m->fold_state = FOLD_IDLE;
+    m->next_save = clock_now() + SAVE_PERIOD;
+    free(m->text.data);
+    m->text = (struct config_text){0};
+}
+
+static void rotated(struct mainloop *m, const struct letter *letter)
+{
+    if (!letter->u.fold.ok) {
+        save_end(m, false, "the journal cannot be rotated");
+        return;
+    }
+    m->fold = (struct journal_fold){.upto = letter->u.fold.upto};
+    config_render(m->config, &m->text);
+    if (!fold_write(journal_place(m->journal), &m->fold, m->text.data, m->text.len)) {
+        save_end(m, false, strerror(errno));
+        return;
+    }
+    struct letter note = {.kind = LETTER_CHECKSUM};
+    note.u.fold.sum = m->fold.sum;
+    m->fold_state = FOLD_NOTING;
+    to_elector(m, &note);
+}
+
+static void noted(struct mainloop *m, const struct letter *letter)
+{
+    const struct journal_place *place = journal_place(m->journal);
+    if (!letter->u.fold.ok) {
+        fold_abort(place, &m->fold);
+        save_end(m, false, "the journal cannot be written");
+        return;
+    }
+    if (!fold_commit(place, &m->fold, m->text.data, m->text.len)) {
+        save_end(m, false, strerror(errno));
+        return;
+    }
+    fold_finish(place, &m->fold);
+    save_end(m, true, NULL);
+}
+
+/* The file's lines are the model's new state, durable or not: sentinel.conf gets what is true. */
+static void apply_lines(struct mainloop *m, const struct letter *letter)
+{
+    const char *line = letter->u.lines.text;
+    const char *end = line + letter->u.lines.len;
+    while (line < end) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        struct config_error error;
+        assert(newline != NULL);
+        if (!config_apply_line(m->config, line, (size_t)(newline - line), &error)) {
+            log_printf(EVENT_WARNING, "Cannot keep '%s' for sentinel.conf: %s", error.text,
+                       error.reason);
+        }
+        line = newline + 1;
+    }
+    m->dirty = true;
+    free(letter->u.lines.text);
+}
+
+/* --- mail ------------------------------------------------------------------------------------- */
+
+static void note_letter(struct letter *letter)
+{
+    struct note *note = letter->u.note;
+    if (note->publish) {
+        char line[LIMIT_EVENT_TEXT + 64];
+        const char *name = event_name(note->type);
+        /* "+tilt" carries its text with a leading '#', and stock prints both. */
+        (void)snprintf(line, sizeof line, "%s %s", name, note->text);
+        log_write(note->level, note->wall_ms, line);
+    } else {
+        log_write(note->level, note->wall_ms, note->text);
+    }
+    note_release(note);
+}
+
+static void take_letter(struct mainloop *m, struct letter *letter)
+{
+    switch (letter->kind) {
+    case LETTER_NOTE:
+        note_letter(letter);
+        break;
+    case LETTER_LINES:
+        apply_lines(m, letter);
+        break;
+    case LETTER_REQUEST:
+        letter->u.request->step(letter->u.request, m);
+        break;
+    case LETTER_ROTATED:
+        rotated(m, letter);
+        break;
+    case LETTER_NOTED:
+        noted(m, letter);
+        break;
+    case LETTER_RESTARTED:
+        save_end(m, letter->u.fold.ok, "the journal cannot be begun anew");
+        break;
+    case LETTER_RECOVER:
+        m->recover = true;
+        break;
+    case LETTER_CRASH:
+        _exit(99); /* as stock's SIMULATE-FAILURE; the notes before it are written */
+    default:
+        assert(!"a letter that main does not take");
+    }
+}
+
+static void read_mail(struct mainloop *m)
+{
+    struct mail mail;
+    struct letter letter;
+    while (post_receive(m->process->post, process_main(m->process), &mail)) {
+        letter_open(&mail, &letter);
+        take_letter(m, &letter);
+    }
+}
+
+/* --- the loop --------------------------------------------------------------------------------- */
+
+static void read_signals(struct mainloop *m)
+{
+    struct signalfd_siginfo info;
+    while (read(m->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            log_reopen(true);
+            log_printf(EVENT_NOTICE, "Log reopened (SIGHUP)");
+        } else {
+            log_printf(EVENT_WARNING, "Received %s scheduling shutdown...",
+                       info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+            mainloop_stop(m, 0);
+        }
+    }
+}
+
+static void turn(struct mainloop *m)
+{
+    ms_t now = clock_now();
+    read_mail(m);
+    if (m->fold_state == FOLD_IDLE) {
+        if (m->recover) {
+            m->recover = false;
+            send_snapshot(m);
+        } else if (m->waiting.count > 0 || (m->dirty && now >= m->next_save)) {
+            save_begin(m);
+        }
+    }
+    if (now >= m->next_second) {
+        log_reopen(false);
+        m->next_second = now + 1000;
+    }
+    post_flush(m->process->post, process_main(m->process));
+}
+
+static int sleep_time(const struct mainloop *m)
+{
+    ms_t now = clock_now(), until = m->next_second;
+    if (m->dirty && m->fold_state == FOLD_IDLE && m->next_save < until) {
+        until = m->next_save;
+    }
+    return until > now ? (int)(until - now) : 0;
+}
+
+/* Ends the threads: first the shards, so that everything they decided is with the elector; then the
+ * elector, so that everything it decided is in the journal and with main. */
+static void end_threads(struct mainloop *m)
+{
+    struct process *p = m->process;
+    struct letter stop = {.kind = LETTER_STOP};
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        letter_send(p, process_main(p), i, &stop, POST_MUST);
+    }
+    post_flush(p->post, process_main(p));
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        while (!shard_ended(p->shard[i])) {
+            read_mail(m); /* what it still has to say needs room in the lane */
+            post_flush(p->post, process_main(p));
+            (void)poll(NULL, 0, 1);
+        }
+        shard_join(p->shard[i]);
+    }
+    read_mail(m);
+    letter_send(p, process_main(p), process_elector(p), &stop, POST_MUST);
+    post_flush(p->post, process_main(p));
+    elector_join(p->elector);
+    read_mail(m);
+}
+
+/* The last save: nobody else runs, so main does the elector's part as well. */
+static bool last_save(struct mainloop *m)
+{
+    const struct journal_place *place = journal_place(m->journal);
+    struct config_text text = {0};
+    bool ok;
+
+    if (m->fold_state == FOLD_NOTING) {
+        fold_abort(place, &m->fold);
+    }
+    if (place->mode == JOURNAL_READ_ONLY) {
+        config_render_state(m->config, &text);
+        ok = journal_restart(m->journal, text.data, text.len);
+        free(text.data);
+        return ok;
+    }
+    struct journal_fold fold = {0};
+    config_render(m->config, &text);
+    ok = journal_rotate(m->journal, &fold.upto) && fold_write(place, &fold, text.data, text.len) &&
+         journal_note(m->journal, &fold.sum) && fold_commit(place, &fold, text.data, text.len);
+    if (ok) {
+        fold_finish(place, &fold);
+    }
+    free(text.data);
+    return ok;
+}
+
+int mainloop_run(struct mainloop *m)
+{
+    struct process *p = m->process;
+    unsigned self = process_main(p);
+    struct pollfd fds[] = {{.fd = m->signals, .events = POLLIN},
+                           {.fd = post_doorbell(p->post, self), .events = POLLIN}};
+
+    m->next_second = clock_now() + 1000;
+    while (!m->stopping) {
+        turn(m);
+        if (!m->stopping && post_sleep(p->post, self)) {
+            if (poll(fds, 2, sleep_time(m)) > 0 && (fds[1].revents & POLLIN) != 0) {
+                uint64_t count;
+                (void)!read(fds[1].fd, &count, sizeof count);
+            }
+            post_awake(p->post, self);
+        }
+        read_signals(m);
+    }
+    log_printf(EVENT_WARNING, "User requested shutdown...");
+    end_threads(m);
+    if (!last_save(m)) {
+        log_printf(EVENT_WARNING,
+                   "WARNING: Sentinel was not able to save the new configuration on disk!!!: %s. "
+                   "The journal beside it holds what it lacks",
+                   strerror(errno));
+    }
+    free(m->waiting.savers);
+    free(m->serving.savers);
+    free(m->text.data);
+    log_printf(EVENT_WARNING, "Sentinel is now ready to exit, bye bye...");
+    return m->exit_code;
+}

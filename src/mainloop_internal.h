@@ -1,0 +1,44 @@
+/* Main's thread between start and stop: mail, signals, the model of sentinel.conf and its
+ * rewriting.
+ *
+ * Thread: main.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "io/journal.h"
+#include "run/mainloop.h"
+
+#include <signal.h>
+
+struct request_list {
+    struct saver {
+        struct request *request;
+        bool *saved;
+        unsigned to;
+    } * savers;
+    size_t count, cap;
+};
+
+struct mainloop {
+    struct process *process;
+    struct config *config;
+    struct journal *journal; /* the elector's while the threads run */
+    struct tunables tunables;
+    int signals; /* signalfd */
+    bool stopping;
+    int exit_code;
+    bool dirty; /* the model holds what sentinel.conf does not */
+    ms_t next_save;
+    ms_t next_second;
+    enum { FOLD_IDLE, FOLD_ROTATING, FOLD_NOTING, FOLD_RESTARTING } fold_state;
+    bool recover; /* the elector waits for a snapshot */
+    struct journal_fold fold;
+    struct config_text text;     /* of the fold under way */
+    struct request_list waiting; /* for the next save */
+    struct request_list serving; /* the save under way */
+};
+
+/* Runs until it is stopped. Returns the exit code; the threads have ended and everything that could
+ * be saved is. */
+int mainloop_run(struct mainloop *m);
