@@ -25,9 +25,14 @@ struct stream_ops {
     /* All output has been handed to the kernel. May be NULL. */
     void (*drained)(void *owner);
     /* The last callback: the peer closed (error 0), or an errno value: connect failed (ETIMEDOUT
-     * after LIMIT_CONNECT ms), reset, … Unsent output is lost. The stream is freed after return;
-     * calling stream_close in here is allowed and does nothing. */
+     * after LIMIT_CONNECT ms), reset, … After an error unsent output is lost; after 0, the peer may
+     * only have closed its sending half, what is in the output still goes out as after
+     * stream_close_after_flush. The stream is not the owner's any more after return; calling
+     * stream_close in here is allowed (and drops the output). */
     void (*down)(void *owner, int error);
+    /* ring_close dropped the stream (no down() then): for an owner to free itself. May be NULL.
+     * Calls nothing of io/. */
+    void (*abandoned)(void *owner);
 };
 
 /* Starts connecting, at most LIMIT_CONNECT ms. bind_or_null: the source address (its port is
@@ -38,7 +43,8 @@ struct stream *stream_connect(struct ring *ring, const struct address *to,
                               const struct address *bind_or_null, const struct stream_ops *ops,
                               void *owner);
 
-/* Takes a connected socket (TCP; others work but have no addresses) and starts reading. up() is
+/* Takes a connected stream socket in blocking mode (TCP; others have no addresses) and starts
+ * reading. up() is
  * not called. keepalive: idle seconds before probing, 0: none. */
 struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
                             const struct stream_ops *ops, void *owner);
@@ -60,8 +66,10 @@ bool stream_paused(const struct stream *s);
 /* Closes; no callback afterwards. Safe in every callback of this or another stream. Unsent output
  * is lost. Takes the stream: its memory goes when the kernel is done with it. */
 void stream_close(struct stream *s);
-/* Takes the stream: stops reading, sends what is in the output (from the next ring_flush on), then
- * closes; after LIMIT_LINGER ms it closes in any case. No callback afterwards. */
+/* Takes the stream: sends what is in the output (from the next ring_flush on), closes its sending
+ * half, drops what still arrives, closes when the peer does (closing before would reset the
+ * connection and could cost the peer the last output); after LIMIT_LINGER ms it closes in any case.
+ * No callback afterwards. */
 void stream_close_after_flush(struct stream *s);
 
 /* The addresses, known from up() or stream_adopt on (IPv4-mapped ones as IPv4). False: unknown. */

@@ -1,0 +1,139 @@
+/* The seam between what lives on a ring (stream, listener, watch) and the backend that talks to
+ * the kernel. Private to src/io.
+ *
+ * Every such thing is a struct ring_object, registered in the ring's table of slots. A request to
+ * the kernel carries the object's handle (slot and generation): what completes after the object
+ * left its slot finds another generation there and is dropped; its provided buffer goes back, its
+ * accepted descriptor is closed.
+ *
+ * Thread: the ring's.
+ */
+#pragma once
+
+#include "io/heap.h"
+#include "io/ring.h"
+
+#include <sys/socket.h>
+
+enum ring_op {
+    RING_OP_IGNORE, /* nobody waits for it */
+    RING_OP_RECV,   /* goes on until told otherwise (event.more) */
+    RING_OP_SEND,
+    RING_OP_CONNECT,
+    RING_OP_ACCEPT, /* goes on */
+    RING_OP_POLL,   /* goes on */
+};
+
+struct ring_event {
+    enum ring_op op;
+    bool more;            /* the request goes on by itself */
+    int result;           /* bytes, descriptor, or a negative errno */
+    const uint8_t *bytes; /* RECV with result > 0: borrowed until return */
+};
+
+struct ring_object;
+
+struct ring_object_ops {
+    /* A request of the object completed, wholly or (more) in part. */
+    void (*complete)(struct ring_object *object, const struct ring_event *event);
+    /* Its timer has run out. NULL: never set. */
+    void (*expired)(struct ring_object *object);
+    /* ring_call_later was called: now is later. */
+    void (*later)(struct ring_object *object);
+    /* ring_call_flush was called: ring_flush runs. */
+    void (*flush)(struct ring_object *object);
+    /* ring_close: go as if closed by the owner. */
+    void (*abandon)(struct ring_object *object);
+};
+
+struct ring_object { /* first member of stream, listener, watch */
+    const struct ring_object_ops *ops;
+    struct ring *ring;
+    struct heap_node timer;
+    uint64_t handle;
+};
+
+/* Names the object and one life of its slot. */
+#define HANDLE_SLOT(handle)       ((uint32_t)(handle))
+#define HANDLE_GENERATION(handle) ((uint32_t)((handle) >> 32))
+#define GENERATION_MASK           0xffffffu /* 24 bits, the rest of a request's tag is its op */
+
+struct ring_slot {
+    struct ring_object *object; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free; /* slot + 1; 0: end of the list */
+};
+
+struct handle_list {
+    uint64_t *handles;
+    size_t count, cap;
+};
+
+struct ring_backend {
+    const char *(*describe)(const struct ring *ring);
+    /* Requests. They leave with the next enter or submit, in the order they were made (so a close
+     * comes after what still names the descriptor). Cannot fail: what the kernel refuses completes
+     * with an error. */
+    void (*recv)(struct ring *ring, uint64_t handle, int fd);
+    void (*accept)(struct ring *ring, uint64_t handle, int fd);
+    void (*poll)(struct ring *ring, uint64_t handle, int fd);
+    /* bytes are lent until completion; as much is sent as can be without an error. */
+    void (*send)(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len);
+    /* address is lent until completion. */
+    void (*connect)(struct ring *ring, uint64_t handle, int fd, const struct sockaddr *address,
+                    socklen_t len);
+    /* The request still completes, with whatever comes first. */
+    void (*cancel)(struct ring *ring, uint64_t handle, enum ring_op op);
+    void (*close)(struct ring *ring, int fd);
+    /* Submits, waits for a completion for at most timeout_ns (0: no waiting; negative: for good),
+     * calls ring_came_back once, then ring_dispatch for each. Returns how many. */
+    int (*enter)(struct ring *ring, int64_t timeout_ns);
+    void (*submit)(struct ring *ring);
+    void (*free)(struct ring *ring);
+};
+
+struct ring { /* first member of the backend's */
+    const struct ring_backend *backend;
+    struct ring_slot *slots;
+    uint32_t slot_count, slot_cap, slot_free;
+    struct heap timers;
+    struct handle_list later, dirty;
+    bool inside; /* callbacks are running */
+    void (*woken)(void *ctx);
+    void *woken_ctx;
+    void *reader; /* of link.c: one redisReader for all links */
+    void (*reader_free)(void *reader);
+    struct ring_counters counters;
+};
+
+/* --- for backends ------------------------------------------------------------------------------
+ */
+void ring_init(struct ring *ring, const struct ring_backend *backend,
+               const struct ring_options *options);
+/* The kernel came back: tells the owner (ring_options.woken). */
+void ring_came_back(struct ring *ring);
+/* Hands an event to its object, if that is still there. */
+void ring_dispatch(struct ring *ring, uint64_t handle, const struct ring_event *event);
+/* The io_uring backend: NULL and a sentence in error on failure. */
+struct ring *uring_open(const struct ring_options *options, char *error, size_t error_len);
+
+/* --- for objects -------------------------------------------------------------------------------
+ */
+/* Enters object into the table; sets its handle. Aborts beyond LIMIT_SLOTS. */
+void ring_register(struct ring *ring, struct ring_object *object,
+                   const struct ring_object_ops *ops);
+/* Takes it out of the table, the timers and the lists. */
+void ring_unregister(struct ring_object *object);
+/* ops->later runs in the next ring_wait or ring_gather, which does not wait. */
+void ring_call_later(struct ring_object *object);
+/* ops->flush runs in the next ring_flush. Call once per flush. */
+void ring_call_flush(struct ring_object *object);
+/* ops->expired runs at `deadline` or soon after; MS_NEVER: not. */
+void ring_set_timer(struct ring_object *object, ms_t deadline);
+
+/* --- addresses --------------------------------------------------------------------------------
+ */
+/* False: not an IP address. */
+bool sockaddr_make(const struct address *address, struct sockaddr_storage *out, socklen_t *len);
+/* False: neither IPv4 nor IPv6. IPv4-mapped addresses become IPv4. */
+bool sockaddr_read(const struct sockaddr_storage *from, struct address *out);

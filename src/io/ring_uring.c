@@ -1,0 +1,430 @@
+/* The io_uring backend (style.md §7 has the facts). Linux 6.0 or later; from 6.1 on completions are
+ * deferred to the thread's own enters (SINGLE_ISSUER, DEFER_TASKRUN), which is what lets a turn
+ * gather. liburing 2.3 is enough. */
+#include "io/ring_uring.h"
+#include "io/ring_port.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BATCH        256 /* completions copied out before they are dispatched */
+#define BUFFER_GROUP 0
+#define TAG_OP_SHIFT 56
+#define SEND_MOST    ((size_t)1 << 30) /* bytes of one request: its result is an int */
+
+struct completion {
+    uint64_t tag;
+    int32_t result;
+    uint32_t flags;
+};
+
+struct uring {
+    struct ring base; /* first */
+    struct io_uring io;
+    bool io_open;
+    const char *name;
+    /* Provided buffers: memory for buffers_max of them, touched as they are used. */
+    struct io_uring_buf_ring *buf_ring;
+    uint8_t *memory;
+    size_t buf_ring_bytes, memory_bytes;
+    unsigned buffers, buffers_max, buffer_size;
+    /* Completions copied out and not yet dispatched: a FIFO that grows. */
+    struct completion *copied;
+    uint32_t copied_first, copied_count, copied_cap; /* cap: a power of two */
+};
+
+static struct uring *uring_of(struct ring *ring)
+{
+    return (struct uring *)ring;
+}
+
+/* --- completions --------------------------------------------------------------------------------
+ */
+static struct completion *copied_slot(struct uring *u)
+{
+    if (u->copied_count == u->copied_cap) {
+        uint32_t cap = u->copied_cap > 0 ? 2 * u->copied_cap : BATCH;
+        struct completion *copied = malloc(cap * sizeof *copied);
+        if (copied == NULL) {
+            abort();
+        }
+        for (uint32_t i = 0; i < u->copied_count; i++) {
+            copied[i] = u->copied[(u->copied_first + i) & (u->copied_cap - 1)];
+        }
+        free(u->copied);
+        u->copied = copied;
+        u->copied_first = 0;
+        u->copied_cap = cap;
+    }
+    return &u->copied[(u->copied_first + u->copied_count++) & (u->copied_cap - 1)];
+}
+
+/* Copies up to `most` completions out, so that dispatching never holds a place in the kernel's
+ * queue. Returns how many. */
+static unsigned harvest(struct uring *u, unsigned most)
+{
+    unsigned head, taken = 0;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&u->io, head, cqe)
+    {
+        if (taken == most) {
+            break;
+        }
+        *copied_slot(u) = (struct completion){cqe->user_data, cqe->res, cqe->flags};
+        taken++;
+    }
+    io_uring_cq_advance(&u->io, taken);
+    return taken;
+}
+
+/* Whether the kernel has more than what is in its queue now: completions that did not fit, or
+ * deferred work that it did not come to. */
+static bool kernel_has_more(struct uring *u)
+{
+    unsigned flags = __atomic_load_n(u->io.sq.kflags, __ATOMIC_ACQUIRE);
+    if ((flags & IORING_SQ_CQ_OVERFLOW) != 0) {
+        u->base.counters.cq_overflows++;
+    }
+    return (flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
+}
+
+/* Counts what an enter returned. True: it is to be tried again at once. */
+static bool entered(struct uring *u, int result)
+{
+    struct ring_counters *counters = &u->base.counters;
+    counters->enters++;
+    switch (result) {
+    case -EINTR:
+        counters->interrupted++;
+        return true;
+    case -EAGAIN:
+    case -EBUSY:
+    case -EBADR: /* completions were lost for want of memory: the objects' time-outs notice */
+        counters->busy++;
+        return true;
+    case -ETIME:
+        return false;
+    default:
+        assert(result >= 0); /* anything else is a mistake of ours */
+        return false;
+    }
+}
+
+static void give_buffers(struct uring *u, unsigned first, unsigned count)
+{
+    int mask = io_uring_buf_ring_mask(u->buffers_max);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned id = first + i;
+        io_uring_buf_ring_add(u->buf_ring, u->memory + (size_t)id * u->buffer_size, u->buffer_size,
+                              (unsigned short)id, mask, (int)i);
+    }
+    io_uring_buf_ring_advance(u->buf_ring, (int)count);
+}
+
+/* They ran out: twice as many from now on. */
+static void more_buffers(struct uring *u)
+{
+    u->base.counters.no_buffers++;
+    if (u->buffers < u->buffers_max) {
+        give_buffers(u, u->buffers, u->buffers);
+        u->buffers *= 2;
+        u->base.counters.buffers = u->buffers;
+    }
+}
+
+static void dispatch(struct uring *u, const struct completion *c)
+{
+    struct ring_event event = {
+        .op = (enum ring_op)(c->tag >> TAG_OP_SHIFT),
+        .more = (c->flags & IORING_CQE_F_MORE) != 0,
+        .result = c->result,
+    };
+    bool has_buffer = (c->flags & IORING_CQE_F_BUFFER) != 0;
+    unsigned id = c->flags >> IORING_CQE_BUFFER_SHIFT;
+    if (has_buffer) {
+        assert(id < u->buffers && c->result <= (int)u->buffer_size);
+        event.bytes = u->memory + (size_t)id * u->buffer_size;
+    }
+    if (event.op == RING_OP_RECV && c->result == -ENOBUFS) {
+        more_buffers(u);
+    }
+    ring_dispatch(&u->base, c->tag & (((uint64_t)1 << TAG_OP_SHIFT) - 1), &event);
+    if (has_buffer) {
+        give_buffers(u, id, 1);
+    }
+}
+
+static int dispatch_copied(struct uring *u)
+{
+    int done = 0;
+    while (u->copied_count > 0) {
+        struct completion c = u->copied[u->copied_first];
+        u->copied_first = (u->copied_first + 1) & (u->copied_cap - 1);
+        u->copied_count--;
+        dispatch(u, &c);
+        done++;
+    }
+    return done;
+}
+
+/* --- submissions --------------------------------------------------------------------------------
+ */
+static void uring_submit(struct ring *ring)
+{
+    struct uring *u = uring_of(ring);
+    while (io_uring_sq_ready(&u->io) > 0) {
+        int result = io_uring_submit(&u->io);
+        if (entered(u, result) && result != -EINTR) {
+            /* The kernel wants room for completions first. They are dispatched in order, by the
+             * next enter. */
+            io_uring_get_events(&u->io);
+            harvest(u, UINT32_MAX);
+        }
+    }
+}
+
+static struct io_uring_sqe *sqe_get(struct uring *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->io);
+    while (sqe == NULL) {
+        u->base.counters.sq_full++;
+        uring_submit(&u->base);
+        sqe = io_uring_get_sqe(&u->io);
+    }
+    return sqe;
+}
+
+static void tag(struct io_uring_sqe *sqe, uint64_t handle, enum ring_op op)
+{
+    sqe->user_data = (uint64_t)op << TAG_OP_SHIFT | handle;
+}
+
+static void uring_recv(struct ring *ring, uint64_t handle, int fd)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    tag(sqe, handle, RING_OP_RECV);
+}
+
+static void uring_accept(struct ring *ring, uint64_t handle, int fd)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
+    tag(sqe, handle, RING_OP_ACCEPT);
+}
+
+static void uring_poll(struct ring *ring, uint64_t handle, int fd)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_poll_multishot(sqe, fd, POLLIN);
+    tag(sqe, handle, RING_OP_POLL);
+}
+
+static void uring_send(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_send(sqe, fd, bytes, len < SEND_MOST ? len : SEND_MOST,
+                       MSG_NOSIGNAL | MSG_WAITALL);
+    tag(sqe, handle, RING_OP_SEND);
+}
+
+static void uring_connect(struct ring *ring, uint64_t handle, int fd,
+                          const struct sockaddr *address, socklen_t len)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_connect(sqe, fd, address, len);
+    tag(sqe, handle, RING_OP_CONNECT);
+}
+
+static void uring_cancel(struct ring *ring, uint64_t handle, enum ring_op op)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_cancel64(sqe, (uint64_t)op << TAG_OP_SHIFT | handle, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    tag(sqe, 0, RING_OP_IGNORE);
+}
+
+static void uring_close_fd(struct ring *ring, int fd)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_close(sqe, fd);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    tag(sqe, 0, RING_OP_IGNORE);
+}
+
+/* --- turns --------------------------------------------------------------------------------------
+ */
+static void enter_once(struct uring *u, int64_t timeout_ns)
+{
+    int result;
+    if (timeout_ns == 0 || u->copied_count > 0) {
+        result = io_uring_submit_and_get_events(&u->io);
+    } else if (timeout_ns < 0) {
+        result = io_uring_submit_and_wait(&u->io, 1);
+    } else {
+        struct __kernel_timespec ts = {.tv_sec = timeout_ns / 1000000000,
+                                       .tv_nsec = timeout_ns % 1000000000};
+        struct io_uring_cqe *ignored;
+        result = io_uring_submit_and_wait_timeout(&u->io, &ignored, 1, &ts, NULL);
+    }
+    /* Interrupted or busy: the caller comes again, after it has looked at the clock and taken what
+     * is there. */
+    (void)entered(u, result);
+}
+
+static int uring_enter(struct ring *ring, int64_t timeout_ns)
+{
+    struct uring *u = uring_of(ring);
+    enter_once(u, timeout_ns);
+    ring_came_back(ring);
+    int done = 0;
+    do {
+        unsigned taken = harvest(u, BATCH);
+        done += dispatch_copied(u);
+        if (taken < BATCH) {
+            if (!kernel_has_more(u)) {
+                break;
+            }
+            int result = io_uring_get_events(&u->io);
+            (void)entered(u, result);
+        }
+    } while (done < LIMIT_CQ); /* whoever floods us waits for the next turn */
+    return done;
+}
+
+static const char *uring_describe(const struct ring *ring)
+{
+    return ((const struct uring *)ring)->name;
+}
+
+static void uring_free(struct ring *ring)
+{
+    struct uring *u = uring_of(ring);
+    if (u->io_open) {
+        io_uring_queue_exit(&u->io);
+    }
+    if (u->buf_ring != NULL) {
+        munmap(u->buf_ring, u->buf_ring_bytes);
+    }
+    if (u->memory != NULL) {
+        munmap(u->memory, u->memory_bytes);
+    }
+    free(u->copied);
+    free(u);
+}
+
+static const struct ring_backend uring_backend = {
+    .describe = uring_describe,
+    .recv = uring_recv,
+    .accept = uring_accept,
+    .poll = uring_poll,
+    .send = uring_send,
+    .connect = uring_connect,
+    .cancel = uring_cancel,
+    .close = uring_close_fd,
+    .enter = uring_enter,
+    .submit = uring_submit,
+    .free = uring_free,
+};
+
+/* --- opening ------------------------------------------------------------------------------------
+ */
+static int setup(struct uring *u, const struct ring_options *options)
+{
+    static const struct {
+        unsigned flags;
+        const char *name;
+    } ways[] = {
+        {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+             IORING_SETUP_SUBMIT_ALL,
+         "io_uring (single issuer, deferred)"},
+        {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
+         "io_uring (cooperative)"},
+        {0, "io_uring (plain)"},
+    };
+    unsigned entries = options->submissions > 0 ? options->submissions : LIMIT_SQ;
+    int result = -EINVAL;
+    for (size_t i = options->plain ? 2 : 0; i < sizeof ways / sizeof *ways; i++) {
+        struct io_uring_params params = {
+            .flags = ways[i].flags | IORING_SETUP_CQSIZE,
+            .cq_entries = options->completions > 0 ? options->completions : LIMIT_CQ,
+        };
+        result = io_uring_queue_init_params(entries, &u->io, &params);
+        if (result == 0) {
+            u->io_open = true;
+            u->name = ways[i].name;
+            unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_CQE_SKIP;
+            return (params.features & needed) == needed ? 0 : -EOPNOTSUPP;
+        }
+        if (result != -EINVAL) {
+            break;
+        }
+    }
+    return result;
+}
+
+static void *map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int setup_buffers(struct uring *u, const struct ring_options *options)
+{
+    u->buffers_max = options->buffers > 0 ? options->buffers : LIMIT_BUFFERS;
+    u->buffer_size = options->buffer_size > 0 ? options->buffer_size : LIMIT_BUFFER;
+    u->buffers = options->buffers_first > 0 ? options->buffers_first : LIMIT_BUFFERS_FIRST;
+    if (u->buffers > u->buffers_max) {
+        u->buffers = u->buffers_max;
+    }
+    assert((u->buffers_max & (u->buffers_max - 1)) == 0 && (u->buffers & (u->buffers - 1)) == 0);
+    u->buf_ring_bytes = u->buffers_max * sizeof(struct io_uring_buf);
+    u->memory_bytes = (size_t)u->buffers_max * u->buffer_size;
+    u->buf_ring = map(u->buf_ring_bytes); /* page-aligned, as the kernel wants it */
+    u->memory = map(u->memory_bytes);
+    if (u->buf_ring == NULL || u->memory == NULL) {
+        return -ENOMEM;
+    }
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uintptr_t)u->buf_ring,
+        .ring_entries = u->buffers_max,
+        .bgid = BUFFER_GROUP,
+    };
+    int result = io_uring_register_buf_ring(&u->io, &reg, 0);
+    if (result < 0) {
+        return result == -EINVAL ? -EOPNOTSUPP : result;
+    }
+    io_uring_buf_ring_init(u->buf_ring);
+    give_buffers(u, 0, u->buffers);
+    u->base.counters.buffers = u->buffers;
+    return 0;
+}
+
+struct ring *uring_open(const struct ring_options *options, char *error, size_t error_len)
+{
+    struct uring *u = calloc(1, sizeof *u);
+    if (u == NULL) {
+        abort();
+    }
+    ring_init(&u->base, &uring_backend, options);
+    int result = setup(u, options);
+    if (result == 0) {
+        result = setup_buffers(u, options);
+    }
+    if (result < 0) {
+        uring_explain(-result, error, error_len);
+        uring_free(&u->base);
+        return NULL;
+    }
+    /* Saves a descriptor look-up in each enter; does no harm when refused. */
+    (void)io_uring_register_ring_fd(&u->io);
+    return &u->base;
+}
