@@ -1,0 +1,664 @@
+/* Attempts and the failover's state machine (protocol.md §6, 7; design.md §4.3-4.10). Elections
+ * themselves are the elector's: this side wishes, asks, and acts on outcomes. */
+#include "rules/group_inner.h"
+#include "rules/select.h"
+
+#include <string.h>
+
+static void enter(struct step *s, enum failover_state state)
+{
+    s->g->fo.state = state;
+    s->g->fo.changed = s->now;
+}
+
+/* --- ends
+ * ----------------------------------------------------------------------------------------- */
+
+void failover_clear(struct group *g, ms_t now)
+{
+    struct failover *fo = &g->fo;
+    if (g->master != NULL)
+        g->master->flags &= ~(unsigned)(FLAG_FAILOVER_IN_PROGRESS | FLAG_FORCE_FAILOVER);
+    for (uint32_t i = 0; i < g->replica_count; i++)
+        g->replicas[i]->flags &=
+            ~(unsigned)(FLAG_PROMOTED | FLAG_RECONF_SENT | FLAG_RECONF_INPROG | FLAG_RECONF_DONE);
+    if (!fo->wished)
+        fo->forced = false;
+    fo->state = FAILOVER_NONE;
+    fo->changed = now;
+    fo->epoch = 0;
+    fo->elected = fo->exec_ok = fo->lost_exec = false;
+    fo->promoted = NULL;
+}
+
+void failover_abort(struct step *s)
+{
+    assert(s->g->fo.state != FAILOVER_NONE);
+    group_ballot(s, s->g->fo.elected ? BALLOT_END : BALLOT_CANCEL, 0, NULL);
+    failover_clear(s->g, s->now);
+}
+
+void failover_cancel(struct step *s)
+{
+    struct group *g = s->g;
+    if (g->fo.wished || g->fo.state != FAILOVER_NONE)
+        group_ballot(s, BALLOT_CANCEL, 0, NULL);
+    g->fo.wished = false;
+    failover_clear(g, s->now);
+}
+
+/* --- beginnings
+ * ----------------------------------------------------------------------------------- */
+
+struct instance *failover_select(const struct group *g, ms_t now)
+{
+    const struct select_input in = {
+        .replicas = g->replicas,
+        .count = g->replica_count,
+        .periods = &g->env->periods,
+        .now = now,
+        .master_sdown_since = g->master->sdown_since,
+        .down_after = g->set.down_after,
+        /* A replica that turned master after a vote was promoted by a leader that did not come to
+         * its end (design.md §4.8). */
+        .outage_since = g->fo.vote_since,
+    };
+    return select_replica(&in);
+}
+
+static void wish(struct step *s, bool forced)
+{
+    struct failover *fo = &s->g->fo;
+    group_ballot(s, BALLOT_WANT, 0, NULL);
+    s->up->actions[s->up->count - 1].u.ballot.u.want.forced = forced;
+    fo->wished = true;
+    fo->forced = forced;
+}
+
+void failover_command(struct step *s)
+{
+    struct group *g = s->g;
+    if (g->env->muted) {
+        s->up->reply = GROUP_TWIN;
+    } else if (g->fo.state != FAILOVER_NONE || (g->fo.wished && g->fo.forced) ||
+               g->commit.pending) {
+        s->up->reply = GROUP_INPROG;
+    } else if (failover_select(g, s->now) == NULL) {
+        s->up->reply = GROUP_NOGOODSLAVE;
+    } else {
+        update_log(s->up, EVENT_NOTICE, "Executing user requested FAILOVER of '%s'", g->name);
+        wish(s, true);
+    }
+}
+
+/* End of the delay that the last attempt imposes; 0: none. */
+static ms_t delay_end(const struct group *g)
+{
+    return g->fo.started == 0 ? 0 : g->fo.started + 2 * g->set.failover_timeout;
+}
+
+/* When failover_want() may wish. */
+static ms_t want_time(const struct group *g)
+{
+    ms_t at = g->fo.own ? delay_end(g) : 0;
+    /* The majority must be counted with those who have just come (design.md §4.3). */
+    const ms_t settled = g->member_added == 0 ? 0 : g->member_added + 2 * g->env->periods.publish;
+    if (settled > at)
+        at = settled;
+    return g->fo.want_at > at ? g->fo.want_at : at;
+}
+
+static bool want_open(const struct group *g)
+{
+    return (g->master->flags & FLAG_O_DOWN) && !g->env->tilt && !g->env->muted &&
+           g->fo.state == FAILOVER_NONE && !g->commit.pending;
+}
+
+void failover_want(struct step *s)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    if (!want_open(g))
+        return;
+    const ms_t end = delay_end(g);
+    if (s->now < end && fo->delay_logged != fo->started) {
+        fo->delay_logged = fo->started;
+        update_log(s->up, EVENT_WARNING,
+                   "Next failover delay: I will not start a failover before %%T%lld%%",
+                   (long long)(end - s->now));
+    }
+    if (!fo->wished && s->now >= want_time(g))
+        wish(s, false);
+}
+
+void failover_sentinel_up(struct step *s)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    if (!(g->master->flags & FLAG_O_DOWN) || !fo->deaf || !fo->own || fo->state != FAILOVER_NONE)
+        return;
+    fo->started = 0;
+    fo->own = fo->deaf = false;
+}
+
+/* --- outcomes
+ * ------------------------------------------------------------------------------------- */
+
+/* A vote was given, by us for whomever. */
+static void note_vote(struct step *s, const struct runid *leader, uint64_t epoch)
+{
+    struct group *g = s->g;
+    if (epoch >= g->leader_epoch) {
+        g->leader = *leader;
+        g->leader_epoch = epoch;
+    }
+    if (g->fo.vote_since == 0 || !(g->master->flags & FLAG_S_DOWN))
+        g->fo.vote_since = s->now;
+    update_event(s->up, EVENT_VOTE_FOR_LEADER, "%s %llu", leader->hex, (unsigned long long)epoch);
+}
+
+static void started(struct step *s, const struct outcome *o)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    const bool wanted = fo->wished || (g->master->flags & FLAG_O_DOWN);
+    if (fo->state > FAILOVER_WAIT_START || fo->elected)
+        return;
+    if (fo->state == FAILOVER_NONE) {
+        if (!wanted || g->commit.pending) {
+            group_ballot(s, BALLOT_CANCEL, 0, NULL);
+            return;
+        }
+        const bool forced = fo->wished && fo->forced;
+        fo->wished = false;
+        failover_clear(g, s->now);
+        enter(s, FAILOVER_WAIT_START);
+        fo->forced = forced;
+        fo->started = s->now;
+        fo->own = true;
+        fo->deaf = false;
+        g->master->flags |= FLAG_FAILOVER_IN_PROGRESS | (forced ? FLAG_FORCE_FAILOVER : 0u);
+        update_event_instance(s->up, EVENT_TRY_FAILOVER, g, g->master, NULL);
+    }
+    fo->epoch = o->epoch;
+    note_vote(s, &g->env->myid, o->epoch);
+    group_ask_all(s);
+}
+
+static void elected(struct step *s, const struct outcome *o)
+{
+    struct failover *fo = &s->g->fo;
+    if (fo->state == FAILOVER_NONE) {
+        group_ballot(s, BALLOT_END, 0, NULL); /* it was cancelled meanwhile */
+        return;
+    }
+    if (fo->state != FAILOVER_WAIT_START || o->epoch < fo->epoch)
+        return;
+    fo->epoch = o->epoch;
+    fo->elected = true; /* failover_run() goes on from here, in TILT not yet */
+}
+
+static void lost(struct step *s, const struct outcome *o)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    if (o->reason == LOST_JOURNAL)
+        fo->want_at = s->now + g->env->periods.ask;
+    if (fo->state == FAILOVER_NONE) {
+        if (o->reason != LOST_CANCELLED && fo->wished) {
+            fo->wished = fo->forced = false;
+            fo->want_at = s->now + g->env->periods.ask;
+        }
+        return;
+    }
+    if (fo->state != FAILOVER_WAIT_START || fo->elected)
+        return;
+    if (o->reason != LOST_CANCELLED)
+        update_event_instance(s->up, EVENT_ABORT_NOT_ELECTED, g, g->master, NULL);
+    failover_clear(g, s->now);
+    fo->deaf = o->unreachable;
+    if (o->reason == LOST_JOURNAL)
+        fo->started = 0; /* as soon as there is a disk again */
+}
+
+static void voted(struct step *s, const struct outcome *o)
+{
+    struct failover *fo = &s->g->fo;
+    note_vote(s, &o->leader, o->epoch);
+    if (runid_equal(&o->leader, &s->g->env->myid) || fo->state != FAILOVER_NONE)
+        return;
+    fo->started = s->now + (ms_t)prng_below(&s->g->prng, 1000);
+    fo->own = fo->deaf = false;
+}
+
+void failover_outcome(struct step *s, const struct outcome *o)
+{
+    switch (o->kind) {
+    case OUTCOME_NEW_EPOCH:
+        update_event(s->up, EVENT_NEW_EPOCH, "%llu", (unsigned long long)o->epoch);
+        return;
+    case OUTCOME_STARTED:
+        started(s, o);
+        return;
+    case OUTCOME_ELECTED:
+        elected(s, o);
+        return;
+    case OUTCOME_LOST:
+        lost(s, o);
+        return;
+    case OUTCOME_VOTED:
+        voted(s, o);
+        return;
+    case OUTCOME_CONFIG:
+    case OUTCOME_FRESH:
+        break;
+    }
+    assert(false && "the others are adopt.c's");
+}
+
+/* --- the steps of a leader
+ * ------------------------------------------------------------------------ */
+
+static void slaveof(struct step *s, struct instance *replica, const struct address *master)
+{
+    struct action *a = update_add(s->up, ACTION_SLAVEOF);
+    a->inst = replica;
+    if (master != NULL)
+        a->addr = *master;
+    replica->reconf_sent_at = s->now;
+}
+
+/* Distance of the next look at something that began then: close first. */
+static ms_t poll_gap(ms_t since, ms_t now)
+{
+    const ms_t gap = (now - since) / 4;
+    return gap < POLL_FIRST ? POLL_FIRST : gap > POLL_LAST ? POLL_LAST : gap;
+}
+
+static bool timed_out(const struct step *s)
+{
+    return s->now - s->g->fo.changed > s->g->set.failover_timeout;
+}
+
+static void give_up(struct step *s, enum event_type type)
+{
+    update_event_instance(s->up, type, s->g, s->g->master, NULL);
+    failover_abort(s);
+}
+
+static void run_wait_start(struct step *s)
+{
+    struct group *g = s->g;
+    if (!g->fo.elected)
+        return;
+    update_event_instance(s->up, EVENT_ELECTED_LEADER, g, g->master, NULL);
+    update_add(s->up, ACTION_CRASH_POINT)->leader = true;
+    enter(s, FAILOVER_SELECT_SLAVE);
+    update_event_instance(s->up, EVENT_STATE_SELECT_SLAVE, g, g->master, NULL);
+    /* What they said up to a second ago may be old: how far they are decides. */
+    g->fo.next_poll = s->now + REFRESH_WAIT;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        if (!(g->replicas[i]->flags & FLAG_S_DOWN))
+            group_send(s, g->replicas[i], SEND_INFO);
+    }
+}
+
+static bool refreshing(const struct group *g)
+{
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        const struct instance *replica = g->replicas[i];
+        if (replica->info_pending && replica->live.cmd_up && !(replica->flags & FLAG_S_DOWN))
+            return true;
+    }
+    return false;
+}
+
+static void run_select(struct step *s)
+{
+    struct group *g = s->g;
+    if (s->now < g->fo.next_poll && refreshing(g))
+        return;
+    struct instance *replica = failover_select(g, s->now);
+    if (replica == NULL) {
+        give_up(s, EVENT_ABORT_NO_GOOD_SLAVE);
+        return;
+    }
+    update_event_instance(s->up, EVENT_SELECTED_SLAVE, g, replica, NULL);
+    replica->flags |= FLAG_PROMOTED;
+    g->fo.promoted = replica;
+    enter(s, FAILOVER_SEND_SLAVEOF_NOONE);
+    update_event_instance(s->up, EVENT_STATE_SEND_SLAVEOF_NOONE, g, replica, NULL);
+}
+
+static void run_send_noone(struct step *s)
+{
+    struct group *g = s->g;
+    struct instance *promoted = g->fo.promoted;
+    if (!promoted->live.cmd_up) {
+        if (timed_out(s))
+            give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
+        return;
+    }
+    slaveof(s, promoted, NULL);
+    update_event_instance(s->up, EVENT_STATE_WAIT_PROMOTION, g, promoted, NULL);
+    g->fo.exec_ok = g->fo.lost_exec = false;
+    g->fo.next_poll = s->now + POLL_FIRST;
+    enter(s, FAILOVER_WAIT_PROMOTION);
+}
+
+/* Whether INFO of the promoted replica is asked for more often than periodically. */
+static bool polls_promoted(const struct group *g)
+{
+    const struct failover *fo = &g->fo;
+    return (fo->exec_ok || fo->lost_exec) && fo->promoted->live.cmd_up &&
+           !fo->promoted->info_pending;
+}
+
+static void run_wait_promotion(struct step *s)
+{
+    struct failover *fo = &s->g->fo;
+    if (timed_out(s)) {
+        give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
+        return;
+    }
+    if (polls_promoted(s->g) && s->now >= fo->next_poll) {
+        fo->next_poll = s->now + poll_gap(fo->changed, s->now);
+        group_poll(s, fo->promoted);
+    }
+}
+
+void failover_promoted(struct step *s)
+{
+    struct group *g = s->g;
+    update_event_instance(s->up, EVENT_PROMOTED_SLAVE, g, g->fo.promoted, NULL);
+    update_add(s->up, ACTION_CRASH_POINT)->leader = false;
+    enter(s, FAILOVER_RECONF_SLAVES);
+    update_event_instance(s->up, EVENT_STATE_RECONF_SLAVES, g, g->master, NULL);
+}
+
+/* --- reconfiguring the others
+ * --------------------------------------------------------------------- */
+
+static bool reconf_running(const struct instance *replica)
+{
+    return (replica->flags & (FLAG_RECONF_SENT | FLAG_RECONF_INPROG)) &&
+           !(replica->flags & FLAG_S_DOWN);
+}
+
+static void reconf_timeouts(struct step *s)
+{
+    struct group *g = s->g;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        struct instance *replica = g->replicas[i];
+        if (!(replica->flags & FLAG_RECONF_SENT) ||
+            s->now - replica->reconf_sent_at <= g->env->periods.replica_reconf_timeout)
+            continue;
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_SENT_TIMEOUT, g, replica, NULL);
+        replica->flags &= ~(unsigned)FLAG_RECONF_SENT;
+        replica->flags |= FLAG_RECONF_DONE;
+        if (!replica->live.cmd_up)
+            continue;
+        slaveof(s, replica, &g->fo.promoted->addr);
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_SENT, g, replica, NULL);
+    }
+}
+
+static void reconf_send(struct step *s)
+{
+    struct group *g = s->g;
+    const unsigned touched =
+        FLAG_PROMOTED | FLAG_RECONF_SENT | FLAG_RECONF_INPROG | FLAG_RECONF_DONE;
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < g->replica_count; i++)
+        running += reconf_running(g->replicas[i]) ? 1 : 0;
+    for (uint32_t i = 0; i < g->replica_count && running < g->set.parallel_syncs; i++) {
+        struct instance *replica = g->replicas[i];
+        if ((replica->flags & touched) || !replica->live.cmd_up)
+            continue;
+        slaveof(s, replica, &g->fo.promoted->addr);
+        replica->flags |= FLAG_RECONF_SENT;
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_SENT, g, replica, NULL);
+        g->fo.next_poll = s->now + POLL_FIRST;
+        running++;
+    }
+}
+
+static bool polls_replica(const struct instance *replica)
+{
+    return reconf_running(replica) && replica->live.cmd_up && !replica->info_pending;
+}
+
+static void reconf_poll(struct step *s)
+{
+    struct group *g = s->g;
+    if (s->now < g->fo.next_poll)
+        return;
+    ms_t gap = POLL_LAST;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        struct instance *replica = g->replicas[i];
+        if (!polls_replica(replica))
+            continue;
+        group_poll(s, replica);
+        const ms_t own = poll_gap(replica->reconf_sent_at, s->now);
+        gap = own < gap ? own : gap;
+    }
+    g->fo.next_poll = s->now + gap;
+}
+
+/* The time is over: those not reached yet are told without waiting for them. */
+static void reconf_best_effort(struct step *s)
+{
+    struct group *g = s->g;
+    const unsigned told = FLAG_PROMOTED | FLAG_RECONF_SENT | FLAG_RECONF_INPROG | FLAG_RECONF_DONE;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        struct instance *replica = g->replicas[i];
+        if ((replica->flags & told) || !replica->live.cmd_up)
+            continue;
+        slaveof(s, replica, &g->fo.promoted->addr);
+        replica->flags |= FLAG_RECONF_SENT;
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_SENT_BE, g, replica, NULL);
+    }
+}
+
+static void run_reconf(struct step *s)
+{
+    struct group *g = s->g;
+    reconf_timeouts(s);
+    reconf_send(s);
+    reconf_poll(s);
+    if (g->fo.promoted->flags & FLAG_S_DOWN)
+        return; /* nothing ends while the new master is down (protocol.md §7) */
+    bool left = false;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        if (!(g->replicas[i]->flags & (FLAG_PROMOTED | FLAG_RECONF_DONE | FLAG_S_DOWN)))
+            left = true;
+    }
+    const bool timeout = timed_out(s);
+    if (left && !timeout)
+        return;
+    if (timeout)
+        update_event_instance(s->up, EVENT_FAILOVER_END_FOR_TIMEOUT, g, g->master, NULL);
+    update_event_instance(s->up, EVENT_FAILOVER_END, g, g->master, NULL);
+    if (timeout)
+        reconf_best_effort(s);
+    enter(s, FAILOVER_UPDATE_CONFIG);
+}
+
+static void run_update_config(struct step *s)
+{
+    struct group *g = s->g;
+    const struct address from = g->master->addr, to = g->fo.promoted->addr;
+    update_event(s->up, EVENT_SWITCH_MASTER, "%s %s %u %s %u", g->name, from.ip, from.port, to.ip,
+                 to.port);
+    adopt_switch(s, &to);
+    group_ballot(s, BALLOT_END, 0, NULL);
+}
+
+/* --- running
+ * -------------------------------------------------------------------------------------- */
+
+/* A leader whom a newer configuration has overtaken stops, wherever it is (design.md §4.10). After
+ * its promotion took effect adopt.c sees to that. */
+static bool overtaken(const struct group *g)
+{
+    return g->fo.state <= FAILOVER_WAIT_PROMOTION && g->config_epoch >= g->fo.epoch &&
+           !MUTANT(MUTANT_LEADER_GOES_ON);
+}
+
+static void run_once(struct step *s)
+{
+    switch (s->g->fo.state) {
+    case FAILOVER_NONE:
+        return;
+    case FAILOVER_WAIT_START:
+        run_wait_start(s);
+        return;
+    case FAILOVER_SELECT_SLAVE:
+        run_select(s);
+        return;
+    case FAILOVER_SEND_SLAVEOF_NOONE:
+        run_send_noone(s);
+        return;
+    case FAILOVER_WAIT_PROMOTION:
+        run_wait_promotion(s);
+        return;
+    case FAILOVER_RECONF_SLAVES:
+        run_reconf(s);
+        return;
+    case FAILOVER_UPDATE_CONFIG:
+        run_update_config(s);
+        return;
+    }
+    assert(false && "a failover is in one of seven states");
+}
+
+void failover_run(struct step *s)
+{
+    struct group *g = s->g;
+    if (g->env->tilt || g->commit.pending || g->fo.state == FAILOVER_NONE)
+        return;
+    if (overtaken(g)) {
+        update_log(s->up, EVENT_NOTICE,
+                   "Failover of '%s' (epoch %llu) given up: configuration epoch %llu is newer",
+                   g->name, (unsigned long long)g->fo.epoch, (unsigned long long)g->config_epoch);
+        failover_abort(s);
+        return;
+    }
+    enum failover_state before;
+    do {
+        before = g->fo.state;
+        run_once(s);
+    } while (g->fo.state != before && g->fo.state != FAILOVER_NONE);
+}
+
+/* --- what comes in between
+ * ------------------------------------------------------------------------ */
+
+void failover_exec(struct step *s, struct instance *inst, bool ok)
+{
+    struct failover *fo = &s->g->fo;
+    inst->live.link_activity = s->now;
+    if (inst == fo->promoted && fo->state == FAILOVER_WAIT_PROMOTION) {
+        fo->exec_ok = fo->exec_ok || ok;
+        fo->lost_exec = !fo->exec_ok;
+        fo->next_poll = s->now + POLL_FIRST;
+    }
+    if (ok)
+        group_send(s, inst, SEND_INFO);
+}
+
+void failover_link_cut(struct step *s, const struct instance *inst)
+{
+    struct failover *fo = &s->g->fo;
+    if (inst == fo->promoted && fo->state == FAILOVER_WAIT_PROMOTION && !fo->exec_ok)
+        fo->lost_exec = true;
+}
+
+static void promotion_info(struct step *s, struct instance *promoted)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    if (promoted->role == ROLE_MASTER) {
+        if (g->config_epoch < fo->epoch || MUTANT(MUTANT_LEADER_GOES_ON))
+            adopt_propose(s, fo->epoch, &promoted->addr, NULL);
+        return;
+    }
+    if (fo->lost_exec && promoted->live.cmd_up && s->now - promoted->reconf_sent_at >= POLL_LAST) {
+        fo->lost_exec = false;
+        slaveof(s, promoted, NULL);
+    }
+}
+
+void failover_info(struct step *s, struct instance *replica)
+{
+    struct group *g = s->g;
+    struct failover *fo = &g->fo;
+    if (g->env->tilt || fo->promoted == NULL)
+        return;
+    if (replica == fo->promoted) {
+        if (fo->state == FAILOVER_WAIT_PROMOTION && !g->commit.pending)
+            promotion_info(s, replica);
+        return;
+    }
+    if ((replica->flags & FLAG_RECONF_SENT) && replica->role == ROLE_REPLICA &&
+        address_equal(&replica->master, &fo->promoted->addr)) {
+        replica->flags &= ~(unsigned)FLAG_RECONF_SENT;
+        replica->flags |= FLAG_RECONF_INPROG;
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_INPROG, g, replica, NULL);
+    }
+    if ((replica->flags & FLAG_RECONF_INPROG) && replica->role == ROLE_REPLICA &&
+        replica->master_link_up) {
+        replica->flags &= ~(unsigned)FLAG_RECONF_INPROG;
+        replica->flags |= FLAG_RECONF_DONE;
+        update_event_instance(s->up, EVENT_SLAVE_RECONF_DONE, g, replica, NULL);
+    }
+}
+
+/* --- deadline
+ * ------------------------------------------------------------------------------------- */
+
+static ms_t reconf_deadline(const struct group *g)
+{
+    ms_t at = MS_NEVER;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        const struct instance *replica = g->replicas[i];
+        if (replica->flags & FLAG_RECONF_SENT) {
+            const ms_t end = replica->reconf_sent_at + g->env->periods.replica_reconf_timeout + 1;
+            at = end < at ? end : at;
+        }
+        if (polls_replica(replica) && g->fo.next_poll < at)
+            at = g->fo.next_poll;
+    }
+    return at;
+}
+
+ms_t failover_deadline(const struct group *g, ms_t now)
+{
+    const struct failover *fo = &g->fo;
+    const ms_t timeout = fo->changed + g->set.failover_timeout + 1;
+    if (g->env->tilt || g->commit.pending)
+        return MS_NEVER;
+    ms_t at = MS_NEVER;
+    switch (fo->state) {
+    case FAILOVER_NONE:
+        if (want_open(g) && !fo->wished)
+            at = want_time(g);
+        return at > now ? at : now + 1;
+    case FAILOVER_WAIT_START:
+    case FAILOVER_UPDATE_CONFIG:
+        return MS_NEVER;
+    case FAILOVER_SELECT_SLAVE:
+        return fo->next_poll;
+    case FAILOVER_SEND_SLAVEOF_NOONE:
+        return timeout;
+    case FAILOVER_WAIT_PROMOTION:
+        return polls_promoted(g) && fo->next_poll < timeout ? fo->next_poll : timeout;
+    case FAILOVER_RECONF_SLAVES:
+        at = reconf_deadline(g);
+        if (!(fo->promoted->flags & FLAG_S_DOWN) && timeout < at)
+            at = timeout;
+        return at;
+    }
+    assert(false && "a failover is in one of seven states");
+    return MS_NEVER;
+}
