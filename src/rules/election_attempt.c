@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
-static ms_t earlier(ms_t a, ms_t b)
+static ms_t sooner_of(ms_t a, ms_t b)
 {
     return a < b ? a : b;
 }
 
-static ms_t later(ms_t a, ms_t b)
+static ms_t later_of(ms_t a, ms_t b)
 {
     return a > b ? a : b;
 }
@@ -198,8 +198,8 @@ static void look_at_wish(struct election *e, uint32_t gid, ms_t now)
     if (!a->forced) {
         ms_t bound = a->since + 2 * s->failover_timeout;
         if (s->voted != e->me && now < bound && lease_holds(e, s, now))
-            due = earlier(lease_until(e, s), bound);
-        due = later(due, a->not_before);
+            due = sooner_of(lease_until(e, s), bound);
+        due = later_of(due, a->not_before);
     }
     if (due > now) {
         s->phase = PHASE_WAIT;
@@ -227,7 +227,7 @@ static bool round_is_lost(const struct election *e, const struct seat *s, uint32
     if (now >= patience)
         silent = 0;
     if (votes + silent >= needed) {
-        *due = earlier(*due, patience);
+        *due = sooner_of(*due, patience);
         return false;
     }
     if (votes + silent + unknown < needed || a->higher)
@@ -237,7 +237,7 @@ static bool round_is_lost(const struct election *e, const struct seat *s, uint32
     ms_t again = a->round_at + e->env->periods.publish;
     if (now >= again)
         return true;
-    *due = earlier(*due, again);
+    *due = sooner_of(*due, again);
     return false;
 }
 
@@ -277,7 +277,7 @@ static void look_at_round(struct election *e, uint32_t gid, ms_t now, struct ele
         attempt_lose(e, gid, LOST_TIMEOUT, up);
         return;
     }
-    ms_t due = earlier(a->deadline, a->forced_at);
+    ms_t due = sooner_of(a->deadline, a->forced_at);
     if (!round_is_lost(e, s, votes, needed, now, &due))
         heap_set(e, gid, due);
     else if (a->round >= LIMIT_ROUNDS && !a->forced)
@@ -303,10 +303,10 @@ static void look_at_backoff(struct election *e, uint32_t gid, ms_t now, struct e
         due = MS_NEVER;
     } else if (s->voted != e->me && lease_holds(e, s, now)) {
         a->leased = true;
-        due = later(due, lease_until(e, s));
+        due = later_of(due, lease_until(e, s));
     } else if (a->leased) { /* everybody's lease ends at about this time */
         a->leased = false;
-        due = a->next_at = later(a->next_at, now + draw_backoff(e, a->round));
+        due = a->next_at = later_of(a->next_at, now + draw_backoff(e, a->round));
     }
     if (due <= now && blocked(e))
         due = now + LIMIT_BATCH_DELAY;
@@ -315,7 +315,7 @@ static void look_at_backoff(struct election *e, uint32_t gid, ms_t now, struct e
         gid_list_add(&e->starters, gid);
         return;
     }
-    heap_set(e, gid, earlier(due, earlier(a->deadline, a->forced_at)));
+    heap_set(e, gid, sooner_of(due, sooner_of(a->deadline, a->forced_at)));
 }
 
 static void look_at(struct election *e, uint32_t gid, ms_t now, struct election_update *up)
@@ -343,7 +343,7 @@ static void begin_attempt(struct election *e, struct seat *s, ms_t now)
 {
     struct attempt *a = s->attempt;
     a->members_at_start = s->member_count;
-    a->deadline = now + earlier(e->env->periods.election_timeout, s->failover_timeout);
+    a->deadline = now + sooner_of(e->env->periods.election_timeout, s->failover_timeout);
     a->forced_at = a->forced ? now + LIMIT_FORCED_WAIT : MS_NEVER;
     for (uint32_t i = 0; i < s->member_count; i++)
         s->members[i].heard = false;
@@ -386,7 +386,7 @@ static void gather_ready(struct election *e, ms_t now)
     }
     if (e->batch_at == 0)
         e->batch_at =
-            later(now, e->silent_until) + (ms_t)prng_below(&e->prng, LIMIT_BATCH_DELAY + 1);
+            later_of(now, e->silent_until) + (ms_t)prng_below(&e->prng, LIMIT_BATCH_DELAY + 1);
     bool fired = now >= e->batch_at;
     if (blocked(e)) {
         if (fired)
@@ -502,6 +502,6 @@ ms_t election_next_deadline(const struct election *e)
         return e->now;
     ms_t next = heap_next(e);
     if (e->ready.count > 0)
-        next = earlier(next, e->batch_at);
+        next = sooner_of(next, e->batch_at);
     return next;
 }
