@@ -150,21 +150,6 @@ static void take_other(struct step *s, const struct group_commit *c)
     group_ballot(s, BALLOT_END, 0, NULL);
 }
 
-void adopt_config(struct step *s, const struct outcome *o)
-{
-    struct group *g = s->g;
-    if (!g->commit.pending || o->epoch != g->commit.epoch)
-        return; /* a greater one has taken its place */
-    const struct group_commit c = g->commit;
-    g->commit = (struct group_commit){0};
-    if (c.epoch <= g->config_epoch && !MUTANT(MUTANT_LEADER_GOES_ON))
-        return; /* our own view has a fresh one by now */
-    if (c.own)
-        take_own(s, &c);
-    else
-        take_other(s, &c);
-}
-
 /* --- quarrels
  * ------------------------------------------------------------------------------------- */
 
@@ -204,15 +189,43 @@ void adopt_fresh(struct step *s, const struct outcome *o)
 {
     struct group *g = s->g;
     g->fresh_asked = 0;
-    if (o->epoch <= g->config_epoch)
-        return;
-    g->config_epoch = o->epoch;
+    if (o->epoch <= g->config_epoch || (g->commit.pending && o->epoch <= g->commit.epoch))
+        return; /* the quarrel ended otherwise */
+    if (g->fo.state != FAILOVER_NONE && g->fo.state != FAILOVER_RECONF_SLAVES)
+        return; /* an attempt of ours ends it */
+    const struct address current = *group_current(g);
+    adopt_propose(s, o->epoch, &current, NULL);
+    g->commit.own = false;
+    g->commit.fresh = true;
+}
+
+static void take_fresh(struct step *s, const struct group_commit *c)
+{
+    struct group *g = s->g;
+    g->config_epoch = c->epoch;
     g->quarrel_since = 0;
     update_log(s->up, EVENT_NOTICE,
-               "Configuration of '%s' gets epoch %llu: another sentinel has the same epoch and "
+               "Configuration of '%s' gets epoch %llu: another sentinel had the same epoch and "
                "another master",
-               g->name, (unsigned long long)o->epoch);
+               g->name, (unsigned long long)c->epoch);
     group_send_all(s, SEND_HELLO);
+}
+
+void adopt_config(struct step *s, const struct outcome *o)
+{
+    struct group *g = s->g;
+    if (!g->commit.pending || o->epoch != g->commit.epoch)
+        return; /* a greater one has taken its place */
+    const struct group_commit c = g->commit;
+    g->commit = (struct group_commit){0};
+    if (c.epoch <= g->config_epoch && !MUTANT(MUTANT_LEADER_GOES_ON))
+        return;
+    if (c.own)
+        take_own(s, &c);
+    else if (c.fresh)
+        take_fresh(s, &c);
+    else
+        take_other(s, &c);
 }
 
 /* --- RESET

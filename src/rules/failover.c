@@ -217,8 +217,8 @@ static void lost(struct step *s, const struct outcome *o)
         update_event_instance(s->up, EVENT_ABORT_NOT_ELECTED, g, g->master, NULL);
     failover_clear(g, s->now);
     fo->deaf = o->unreachable;
-    if (o->reason == LOST_JOURNAL)
-        fo->started = 0; /* as soon as there is a disk again */
+    if (o->reason != LOST_TIMEOUT)
+        fo->started = 0; /* it was not the others who refused: as soon as it can be */
 }
 
 static void voted(struct step *s, const struct outcome *o)

@@ -67,7 +67,8 @@ struct failover {
 /* A configuration the elector was asked to make durable; nothing of it shows before. */
 struct group_commit {
     bool pending;
-    bool own; /* our promotion; else adopted from `from` */
+    bool own;   /* our promotion; else adopted from `from` */
+    bool fresh; /* only a new epoch for our own view (design.md §4.10) */
     uint64_t epoch;
     struct address addr;
     struct runid from; /* the sentinel whose hello carried it, empty: none */
