@@ -89,21 +89,22 @@ class Screen:
             sys.stdout.flush()
 
 
-class Usage:
-    """CPU in percent of one core since the last time it was asked, and memory."""
+class Rate:
+    """How fast a growing figure grows, per second, over the last second or more."""
 
-    def __init__(self, process):
-        self.process = process
-        self.last = (time.monotonic(), process.cpu_seconds())
-        self.percent = 0.0
+    def __init__(self, read):
+        self.figure = read
+        self.last = (time.monotonic(), read())
+        self.rate = 0.0
 
     def read(self):
-        now, cpu = time.monotonic(), self.process.cpu_seconds()
+        now = time.monotonic()
         then, before = self.last
-        if now - then >= 0.4:
-            self.percent = 100 * (cpu - before) / (now - then)
-            self.last = now, cpu
-        return self.percent
+        if now - then >= 1.0:
+            figure = self.figure()
+            self.rate = (figure - before) / (now - then)
+            self.last = now, figure
+        return self.rate
 
 
 class Demo:
@@ -119,7 +120,7 @@ class Demo:
         self.latest_real = collections.deque(maxlen=8)
         self.plain_at = 0.0
         self.real_promoted = None
-        self.known_after = None
+        self.known_after = self.fleet_usage = self.fleet_commands = None
         self.cpu_to_know = []
         self.label = lab.program_label(chosen.binary)
 
@@ -159,8 +160,10 @@ class Demo:
         for sentinel in self.sentinels:
             self.read[sentinel.name] = 0
             self.lab.add(sentinel)
-        for process in (*self.sentinels, self.fleet):
-            self.usages[process.name] = Usage(process)
+        for sentinel in self.sentinels:
+            self.usages[sentinel.name] = Rate(sentinel.cpu_seconds)
+        self.fleet_usage = Rate(lambda: self.fleet.control("stats")["cpu_seconds"])
+        self.fleet_commands = Rate(lambda: self.fleet.control("stats")["commands"])
         return begun
 
     def wait(self, done, patience, what):
@@ -225,7 +228,7 @@ class Demo:
                       format(shot.complete(self.masters, SENTINELS), ","),
                       format(shot.states["ok"], ","), format(shot.states["sdown"], ","),
                       format(shot.states["odown"], ",")]
-        cells += ["%.1f %%" % usage.read(), "%.0f MB" % sentinel.memory_mb()]
+        cells += ["%.1f %%" % (100 * usage.read()), "%.0f MB" % sentinel.memory_mb()]
         return cells
 
     def panel(self):
@@ -239,8 +242,8 @@ class Demo:
         lines += [("", line) for line in lab.table(rows)]
         lines += [("", "fleet: %s alive, %s killed; %s commands/s on %s connections; CPU %.1f %%" % (
             format(stats["alive"], ","), format(stats["killed"], ","),
-            format(int(stats["commands_per_second"]), ","), format(stats["connections"], ","),
-            self.usages[self.fleet.name].read())), ("", "")]
+            format(int(self.fleet_commands.read()), ","), format(stats["connections"], ","),
+            100 * self.fleet_usage.read())), ("", "")]
         if self.killed():
             lines += [("", line) for line in self.progress()] + [("", "")]
         lines += [("", "events so far: " + ("  ".join(
@@ -283,7 +286,8 @@ class Demo:
                     each(lambda shot: shot.complete(self.masters, SENTINELS)),
                     each(lambda shot: shot.states["sdown"]),
                     each(lambda shot: shot.states["odown"]),
-                    "/".join("%.0f" % self.usages[one.name].read() for one in self.sentinels),
+                    "/".join("%.0f" % (100 * self.usages[one.name].read())
+                             for one in self.sentinels),
                     "/".join("%.0f" % one.memory_mb() for one in self.sentinels)))
         if self.killed():
             line += "  promoted %d of %d" % (len(self.promotions.promoted),
@@ -303,10 +307,10 @@ class Demo:
             sentinel.poll_period = 1.0
         settled = time.monotonic() + CALM[0]
         self.wait(lambda: time.monotonic() > settled, 60, "")
-        meters = [Usage(sentinel) for sentinel in self.sentinels]
+        meters = [Rate(sentinel.cpu_seconds) for sentinel in self.sentinels]
         enough = time.monotonic() + CALM[1]
         self.wait(lambda: time.monotonic() > enough, 60, "")
-        return [meter.read() for meter in meters]
+        return [100 * meter.read() for meter in meters]
 
     def watch_real_pair(self):
         if self.real_promoted is None and self.replica.role()[0] == "master":

@@ -518,6 +518,29 @@ class Promotions:
         return wrong
 
 
+class SwitchOfOne:
+    """The same for one master that is no part of the fleet, with its only replica."""
+
+    def __init__(self, sentinels, group, killed_at):
+        self.sentinels, self.group, self.killed_at = sentinels, group, killed_at
+        self.promoted = None   # seconds after the kill
+        self.switched = {}     # sentinel's name → seconds after the kill
+
+    def update(self, replica):
+        """Looks; true when the replica is master and every sentinel has said so."""
+        if self.promoted is None and replica.role()[0] == "master":
+            self.promoted = time.monotonic() - self.killed_at
+        for sentinel in self.sentinels:
+            for at, kind, text in sentinel.events:
+                if kind == "+switch-master" and text.split()[0] == self.group and (
+                        at > self.killed_at):
+                    self.switched.setdefault(sentinel.name, at - self.killed_at)
+        return self.promoted is not None and len(self.switched) == len(self.sentinels)
+
+    def agreed_after(self):
+        return max(self.switched.values())
+
+
 def first_median_last(times):
     if not times:
         return None, None, None
