@@ -1,0 +1,425 @@
+/* Faults and operators: random ones, ones aimed at the moment after a vote or an election, and the
+ * healing of all. */
+#include "sim.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define REBORN_MAX 3 /* of a run */
+
+static struct sentinel *random_sentinel(struct world *w)
+{
+    return &w->sentinels[draw(w, w->p.sentinels)];
+}
+
+static uint32_t random_group(struct world *w)
+{
+    return (uint32_t)draw(w, w->p.groups);
+}
+
+static struct server *random_server(struct world *w, uint32_t gid)
+{
+    return &w->servers[gid * SIM_SERVERS_A_GROUP + draw(w, w->servers_of[gid])];
+}
+
+/* The server most sentinels' views call master; any, where they differ. */
+static struct server *present_master(struct world *w, uint32_t gid)
+{
+    const uint32_t from = (uint32_t)draw(w, w->p.sentinels);
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *s = &w->sentinels[(from + i) % w->p.sentinels];
+        if (s->alive && s->groups[gid] != NULL)
+            return server_at(w, &s->views[gid].current);
+    }
+    return NULL;
+}
+
+static void plan(struct world *w, ms_t in, enum plan_kind kind, uint32_t a, uint32_t b)
+{
+    event_push(w, w->now + in, EV_PLAN, a, b, kind, NULL);
+}
+
+/* --- the acts ------------------------------------------------------------------------------------
+ */
+static void cut_network(struct world *w, bool one_way, int lonely)
+{
+    for (uint32_t i = 0; i < SIM_PARTITIONS; i++) {
+        struct partition *p = &w->partitions[i];
+        if (p->on)
+            continue;
+        memset(p, 0, sizeof(*p));
+        p->on = true;
+        p->one_way = one_way;
+        const uint64_t shape = draw(w, 3); /* sentinels only, all nodes, one node alone */
+        const bool turned = draw(w, 2) == 0;
+        for (uint32_t n = 0; n < SIM_SENTINELS + w->server_count; n++) {
+            if (lonely >= 0 || shape == 2)
+                p->side[n] = false;
+            else
+                p->side[n] = (n < SIM_SENTINELS || shape == 1) && draw(w, 2) == 0;
+        }
+        if (lonely >= 0)
+            p->side[lonely] = true;
+        else if (shape == 2)
+            p->side[draw(w, w->p.sentinels)] = true;
+        for (uint32_t n = 0; turned && n < SIM_NODES; n++)
+            p->side[n] = !p->side[n];
+        trace(w, -1, "partition %u%s begins", i, one_way ? ", one way," : "");
+        plan(w, draw_between(w, 500, 15000), PLAN_PARTITION_END, i, 0);
+        return;
+    }
+}
+
+static void crash(struct world *w, struct sentinel *s, ms_t in)
+{
+    if (!s->alive)
+        return;
+    plan(w, in, PLAN_SENTINEL_CRASH, s->index, draw(w, 3) != 0);
+    plan(w, in + draw_between(w, 20, chance(w, 300) ? 20000 : 4000), PLAN_SENTINEL_START, s->index,
+         0);
+}
+
+static void freeze(struct world *w, bool whole)
+{
+    struct sentinel *s = random_sentinel(w);
+    const ms_t until = w->now + draw_between(w, 200, 5000);
+    const uint32_t one = (uint32_t)draw(w, s->shard_count);
+    trace(w, (int)s->index, "%s frozen for %lld ms", whole ? "all" : "a shard",
+          (long long)(until - w->now));
+    for (uint32_t i = 0; i < s->shard_count; i++)
+        if (whole || i == one)
+            s->shards[i].frozen_until = until;
+    if (whole)
+        s->elector.frozen_until = until;
+}
+
+static void kill_server(struct world *w, uint32_t gid, bool master)
+{
+    struct server *v = master ? present_master(w, gid) : random_server(w, gid);
+    if (v == NULL || !v->alive)
+        return;
+    server_kill(w, v, draw(w, 3) != 0);
+    if (draw(w, 4) != 0)
+        plan(w, draw_between(w, 500, 30000), PLAN_SERVER_START, v->index, 0);
+}
+
+static void hang_server(struct world *w, uint32_t gid)
+{
+    struct server *v = draw(w, 2) == 0 ? present_master(w, gid) : random_server(w, gid);
+    if (v == NULL || !v->alive || v->hung)
+        return;
+    trace(w, -1, "server %u (m%u) hangs", v->index, gid);
+    v->hung = true;
+    plan(w, draw_between(w, 500, 15000), PLAN_SERVER_RESUME, v->index, 0);
+}
+
+/* Two at the same moment make equal config epochs: both go on without a majority. */
+static void operator_failover(struct world *w)
+{
+    const uint32_t gid = random_group(w);
+    const uint32_t first = (uint32_t)draw(w, w->p.sentinels);
+    plan(w, 0, PLAN_FAILOVER, first, gid);
+    if (draw(w, 2) == 0)
+        plan(w, draw_between(w, 0, 30), PLAN_FAILOVER,
+             (first + 1 + (uint32_t)draw(w, w->p.sentinels - 1)) % w->p.sentinels, gid);
+}
+
+static void operator_remove(struct world *w, struct sentinel *s, uint32_t gid, ms_t in)
+{
+    if (s->stock) /* its votes after REMOVE are not ours to judge */
+        return;
+    plan(w, in, PLAN_REMOVE, s->index, gid);
+    plan(w, in + draw_between(w, 0, chance(w, 300) ? 3000 : 20), PLAN_MONITOR, s->index, gid);
+}
+
+static void operator_set(struct world *w)
+{
+    struct sentinel *s = random_sentinel(w);
+    const uint32_t gid = random_group(w);
+    if (draw(w, 2) == 0)
+        sentinel_command(w, s, gid, COMMAND_QUORUM, 1 + (ms_t)draw(w, w->p.sentinels));
+    else
+        sentinel_command(w, s, gid, COMMAND_DOWN_AFTER,
+                         w->p.down_after + (ms_t)draw(w, (uint64_t)w->p.down_after));
+}
+
+/* A disk is lost while the network is whole: the new process must be able to hear how far the
+ * epochs are (design.md §4.1), or nobody could keep one vote per epoch. */
+static bool network_whole(const struct world *w)
+{
+    for (unsigned i = 0; i < SIM_PARTITIONS; i++)
+        if (w->partitions[i].on)
+            return false;
+    return true;
+}
+
+static void reborn(struct world *w, struct sentinel *s, ms_t in)
+{
+    if (w->identity_count - w->p.sentinels >= REBORN_MAX || !network_whole(w) || s->stock)
+        return;
+    plan(w, in, PLAN_SENTINEL_REBORN, s->index, 0);
+}
+
+static void mass_kill(struct world *w)
+{
+    for (uint32_t gid = 0; gid < w->p.groups; gid++)
+        if (draw(w, 5) != 0)
+            kill_server(w, gid, true);
+}
+
+static void act(struct world *w, enum fault f)
+{
+    w->count.faults++;
+    w->count.by_fault[f]++;
+    switch (f) {
+    case FAULT_PARTITION:
+        cut_network(w, false, -1);
+        break;
+    case FAULT_ONE_WAY:
+        cut_network(w, true, -1);
+        break;
+    case FAULT_CRASH:
+        crash(w, random_sentinel(w), 0);
+        for (uint32_t i = 0; draw(w, 10) == 0 && i < w->p.sentinels; i++)
+            crash(w, &w->sentinels[i], 0);
+        break;
+    case FAULT_FREEZE_SHARD:
+    case FAULT_FREEZE_PROCESS:
+        freeze(w, f == FAULT_FREEZE_PROCESS);
+        break;
+    case FAULT_KILL_SERVER:
+        kill_server(w, random_group(w), draw(w, 3) != 0);
+        break;
+    case FAULT_HANG_SERVER:
+        hang_server(w, random_group(w));
+        break;
+    case FAULT_MASS_KILL:
+        mass_kill(w);
+        break;
+    case FAULT_FAILOVER:
+        operator_failover(w);
+        break;
+    case FAULT_RESET:
+        plan(w, 0, PLAN_RESET, (uint32_t)draw(w, w->p.sentinels), random_group(w));
+        break;
+    case FAULT_REMOVE:
+        operator_remove(w, random_sentinel(w), random_group(w), 0);
+        break;
+    case FAULT_SET:
+        operator_set(w);
+        break;
+    case FAULT_REBORN:
+        reborn(w, random_sentinel(w), 0);
+        break;
+    case FAULT_DELAY:
+    case FAULT_CUT:
+    case FAULT_DUPLICATE:
+    case FAULT_SLOW_DISK:
+    case FAULT_BAD_DISK:
+    case FAULT_STOCK:
+    case FAULT_AIMED:
+    case FAULT_COUNT:
+        break;
+    }
+}
+
+void nemesis_act(struct world *w)
+{
+    const enum fault f = (enum fault)draw(w, FAULT_COUNT);
+    if (fault_on(&w->p, f))
+        act(w, f);
+}
+
+/* --- aimed
+ * ---------------------------------------------------------------------------------------- */
+static bool aims(struct world *w)
+{
+    return w->phase == PHASE_TROUBLE && draw(w, 100) < w->p.aimed_percent;
+}
+
+void nemesis_voted(struct world *w, struct sentinel *s, uint32_t gid)
+{
+    if (!aims(w))
+        return;
+    w->count.by_fault[FAULT_AIMED]++;
+    const ms_t in = draw_between(w, 0, 60);
+    switch (draw(w, 5)) {
+    case 0:
+        if (fault_on(&w->p, FAULT_CRASH))
+            crash(w, s, in);
+        break;
+    case 1:
+        if (fault_on(&w->p, FAULT_REMOVE))
+            operator_remove(w, s, gid, in);
+        break;
+    case 2:
+        if (fault_on(&w->p, FAULT_REBORN))
+            reborn(w, s, in);
+        break;
+    case 3:
+        if (fault_on(&w->p, FAULT_RESET))
+            plan(w, in, PLAN_RESET, s->index, gid);
+        break;
+    default:
+        if (fault_on(&w->p, FAULT_PARTITION))
+            cut_network(w, false, (int)s->index);
+    }
+}
+
+void nemesis_elected(struct world *w, struct sentinel *s, uint32_t gid)
+{
+    if (!aims(w))
+        return;
+    w->count.by_fault[FAULT_AIMED]++;
+    const ms_t in = draw_between(w, 0, chance(w, 500) ? 50 : 1500);
+    switch (draw(w, 4)) {
+    case 0:
+        if (fault_on(&w->p, FAULT_CRASH))
+            crash(w, s, in);
+        break;
+    case 1:
+        if (fault_on(&w->p, FAULT_FAILOVER))
+            plan(w, in, PLAN_FAILOVER, (uint32_t)draw(w, w->p.sentinels), gid);
+        break;
+    case 2:
+        if (fault_on(&w->p, FAULT_KILL_SERVER))
+            plan(w, in, PLAN_SERVER_KILL, random_server(w, gid)->index, 0);
+        break;
+    default:
+        if (fault_on(&w->p, FAULT_PARTITION))
+            cut_network(w, false, (int)s->index);
+    }
+}
+
+/* --- what was planned
+ * ------------------------------------------------------------------------------ */
+static void plan_on_sentinel(struct world *w, enum plan_kind kind, struct sentinel *s, uint32_t b)
+{
+    const bool trouble = w->phase == PHASE_TROUBLE;
+    if (kind == PLAN_SENTINEL_START) {
+        if (!s->alive)
+            sentinel_boot(w, s);
+    } else if (kind == PLAN_MONITOR) {
+        sentinel_command(w, s, b, COMMAND_MONITOR, 0);
+    } else if (!trouble) {
+        return;
+    } else if (kind == PLAN_SENTINEL_CRASH) {
+        sentinel_crash(w, s, b != 0);
+    } else if (kind == PLAN_SENTINEL_REBORN) {
+        if (!s->alive || !network_whole(w))
+            return;
+        sentinel_crash(w, s, true);
+        sentinel_reborn(w, s);
+    } else if (kind == PLAN_FAILOVER) {
+        sentinel_command(w, s, b, COMMAND_FAILOVER, 0);
+    } else if (kind == PLAN_RESET) {
+        sentinel_command(w, s, b, COMMAND_RESET, 0);
+    } else if (kind == PLAN_REMOVE) {
+        sentinel_command(w, s, b, COMMAND_REMOVE, 0);
+    }
+}
+
+void nemesis_plan(struct world *w, const struct event *ev)
+{
+    const enum plan_kind kind = (enum plan_kind)ev->stamp;
+    switch (kind) {
+    case PLAN_SERVER_START:
+        if (w->phase != PHASE_EXAM) /* who was killed for the exam stays dead */
+            server_start(w, &w->servers[ev->a]);
+        break;
+    case PLAN_SERVER_RESUME:
+        w->servers[ev->a].hung = false;
+        break;
+    case PLAN_SERVER_KILL:
+        if (w->phase == PHASE_TROUBLE)
+            server_kill(w, &w->servers[ev->a], true);
+        break;
+    case PLAN_PARTITION_END:
+        if (w->partitions[ev->a].on)
+            trace(w, -1, "partition %u ends", ev->a);
+        w->partitions[ev->a].on = false;
+        break;
+    case PLAN_SENTINEL_START:
+    case PLAN_SENTINEL_CRASH:
+    case PLAN_SENTINEL_REBORN:
+    case PLAN_MONITOR:
+    case PLAN_REMOVE:
+    case PLAN_RESET:
+    case PLAN_FAILOVER:
+        plan_on_sentinel(w, kind, &w->sentinels[ev->a], ev->b);
+        break;
+    }
+}
+
+/* --- the end of trouble
+ * ----------------------------------------------------------------------------- */
+void nemesis_heal(struct world *w)
+{
+    trace(w, -1, "everything heals");
+    for (unsigned i = 0; i < SIM_PARTITIONS; i++)
+        w->partitions[i].on = false;
+    if (w->p.delay_max > 20)
+        w->p.delay_max = 20;
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        struct sentinel *s = &w->sentinels[i];
+        if (!s->alive)
+            plan(w, draw_between(w, 0, 3000), PLAN_SENTINEL_START, i, 0);
+        for (uint32_t k = 0; k < s->shard_count; k++)
+            s->shards[k].frozen_until = w->now;
+        s->elector.frozen_until = w->now;
+        for (uint32_t gid = 0; gid < w->p.groups; gid++) /* an operator puts the terms right */
+            sentinel_command(w, s, gid, COMMAND_QUORUM, w->p.quorum);
+    }
+    for (uint32_t gid = 0; gid < w->p.groups; gid++) {
+        for (uint32_t i = 0; i < w->servers_of[gid]; i++) {
+            struct server *v = &w->servers[gid * SIM_SERVERS_A_GROUP + i];
+            v->hung = false;
+            if (!v->alive)
+                plan(w, draw_between(w, 0, 10000), PLAN_SERVER_START, v->index, 0);
+        }
+    }
+}
+
+static bool anybody_knows(struct world *w, const struct server *v)
+{
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *s = &w->sentinels[i];
+        const struct group *g = s->alive ? s->groups[v->gid] : NULL;
+        if (g != NULL &&
+            (address_equal(&g->master->addr, &v->addr) || group_find_replica(g, &v->addr) != NULL))
+            return true;
+    }
+    return false;
+}
+
+/* What no sentinel can know, an operator must do: monitor again what is not monitored, and attach
+ * a server that RESET or a birth without a disk made everybody forget. */
+void nemesis_tend(struct world *w)
+{
+    for (uint32_t i = 0; i < w->p.sentinels; i++)
+        for (uint32_t gid = 0; w->sentinels[i].alive && gid < w->p.groups; gid++)
+            if (w->sentinels[i].groups[gid] == NULL)
+                sentinel_command(w, &w->sentinels[i], gid, COMMAND_MONITOR, 0);
+    for (uint32_t gid = 0; gid < w->p.groups; gid++) {
+        struct server *master = present_master(w, gid);
+        for (uint32_t i = 0; i < w->servers_of[gid]; i++) {
+            struct server *v = &w->servers[gid * SIM_SERVERS_A_GROUP + i];
+            if (master == NULL || v == master || !v->alive || anybody_knows(w, v))
+                continue;
+            if (v->is_master || v->master != master->index)
+                server_slaveof(w, v, &master->addr);
+        }
+    }
+}
+
+/* A data centre goes dark in an otherwise healthy world. */
+void nemesis_exam(struct world *w)
+{
+    trace(w, -1, "exam: masters die");
+    const bool all = draw(w, 2) == 0;
+    for (uint32_t gid = 0; gid < w->p.groups; gid++) {
+        struct server *v = present_master(w, gid);
+        if (v != NULL && v->alive && (all || gid == 0 || draw(w, 2) == 0))
+            server_kill(w, v, draw(w, 3) != 0);
+    }
+}

@@ -1,0 +1,17 @@
+# The same seeds in two processes (other addresses, other order) do exactly the same.
+foreach(run 1 2)
+  execute_process(COMMAND ${SIM} --seeds 1..40 --hash --quiet --jobs 1
+                  OUTPUT_VARIABLE hashes_${run} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "run ${run} ended with ${result}:\n${hashes_${run}}")
+  endif()
+  execute_process(COMMAND ${SIM} --seeds 7..7 --trace --quiet OUTPUT_VARIABLE trace_${run})
+  string(REGEX REPLACE "1 seeds in [0-9.]+ s" "" trace_${run} "${trace_${run}}")
+endforeach()
+if(NOT hashes_1 STREQUAL hashes_2 OR hashes_1 STREQUAL "")
+  message(FATAL_ERROR "the hashes differ")
+endif()
+if(NOT trace_1 STREQUAL trace_2 OR trace_1 STREQUAL "")
+  message(FATAL_ERROR "the traces differ")
+endif()
+message(STATUS "40 seeds and one whole trace are the same twice")
