@@ -4,12 +4,14 @@
 
 #include "rules/election.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* after what it needs */
+#include <cmocka.h>
 
 /* A scenario returns NULL, or what is wrong: the same scenarios must complain under a mutant. */
 #define TEXT_OF(x) #x
