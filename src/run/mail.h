@@ -28,6 +28,7 @@ enum letter_kind {
     LETTER_PEER_ASK,   /* gid, peer: ask it about the group's master */
     /* shard that owns a peer's link -> shard(s) */
     LETTER_PEER_STATE,  /* peer: liveness of the link */
+    LETTER_PEER_GREET,  /* gid, peer, to itself: a group has joined a link that stands */
     LETTER_PEER_ANSWER, /* gid, peer: it answered */
     /* shard -> each shard in turn -> home */
     LETTER_MOVED,

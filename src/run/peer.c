@@ -86,9 +86,12 @@ void peer_join(struct shard *s, struct group_host *gh, struct instance *inst)
     assert(member->peer == v);
     v->addr = inst->addr;
     send_peer(s, LETTER_PEER_JOIN, 0, v, POST_MUST);
-    /* What is known of the link already; asked for again by the group's next event otherwise. */
+    /* The link stands already: the group is told by mail, as its step is still being carried out.
+     */
     if (v->live.cmd_up) {
-        inst->live = v->live;
+        struct letter letter = {.kind = LETTER_PEER_GREET, .gid = gh->sg.group->gid};
+        letter.u.peer.runid = v->runid;
+        letter_send(s->process, s->index, s->index, &letter, POST_MUST);
     }
 }
 
@@ -151,6 +154,19 @@ static void view_state(struct shard *s, const struct letter *letter)
         struct group_event ev = {
             .kind = GROUP_PEER, .now = s->now, .inst = member->inst, .live = &v->live};
         shard_step(s, member->gh, &ev);
+    }
+}
+
+static void view_greet(struct shard *s, const struct letter *letter)
+{
+    struct group_host *gh = shard_group_host(s, letter->gid);
+    struct instance *inst =
+        gh != NULL ? group_find_sentinel(gh->sg.group, &letter->u.peer.runid) : NULL;
+    if (inst != NULL && inst->host != NULL) {
+        struct member *member = inst->host;
+        struct group_event ev = {
+            .kind = GROUP_PEER, .now = s->now, .inst = inst, .live = &member->peer->live};
+        shard_step(s, gh, &ev);
     }
 }
 
@@ -483,6 +499,9 @@ bool peer_letter(struct shard *s, const struct letter *letter)
         return true;
     case LETTER_PEER_STATE:
         view_state(s, letter);
+        return true;
+    case LETTER_PEER_GREET:
+        view_greet(s, letter);
         return true;
     case LETTER_PEER_ANSWER:
         view_answer(s, letter);

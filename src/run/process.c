@@ -11,8 +11,9 @@ void letter_send(struct process *p, unsigned from, unsigned to, const struct let
                  enum post_class class)
 {
     struct mail mail = {0};
-    memcpy(&mail, letter, sizeof *letter);
-    ((struct letter *)(void *)&mail)->from = (uint16_t)from;
+    struct letter copy = *letter;
+    copy.from = (uint16_t)from;
+    memcpy(&mail, &copy, sizeof copy);
     (void)post_send(p->post, from, to, &mail, class);
 }
 
