@@ -51,6 +51,8 @@ def options():
                         help="give up waiting for one thing after this (400)")
     parser.add_argument("--out", default=os.path.join(HERE, "results"), metavar="FOLDER",
                         help="where the JSON goes (bench/results)")
+    parser.add_argument("--strict", action="store_true",
+                        help="exit 1 when the first program misses a target")
     parser.add_argument("--keep", action="store_true", help="keep logs and configurations")
     chosen = parser.parse_args()
     if chosen.kill is None:
@@ -488,6 +490,8 @@ def main():
         progress.note("")
         for line in lab.table(rows):
             progress.note(line)
+        if chosen.strict and any("MISSED" in cells[-1] for cells in rows):
+            code = 1
     if fleet_results or single_results:
         progress.note("\nall figures: %s" % os.path.relpath(
             save(chosen, fleet_results, single_results)))

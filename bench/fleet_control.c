@@ -503,31 +503,42 @@ static void client_accept(const struct control *control, struct client *clients)
     close(fd);
 }
 
+/* One turn: waits, then serves what is ready. 0 to go on, 1 to end, -1 when a worker died. */
+static int turn(const struct control *control, struct client *clients)
+{
+    struct pollfd waits[CLIENTS_MAX + 2];
+    for (int k = 0; k < CLIENTS_MAX; k++)
+        waits[k] = (struct pollfd){.fd = clients[k].fd, .events = POLLIN};
+    waits[CLIENTS_MAX] = (struct pollfd){.fd = control->listener, .events = POLLIN};
+    waits[CLIENTS_MAX + 1] = (struct pollfd){.fd = control->signals, .events = POLLIN};
+    if (poll(waits, CLIENTS_MAX + 2, -1) < 0)
+        return errno == EINTR ? 0 : -1;
+    struct signalfd_siginfo signal;
+    if (waits[CLIENTS_MAX + 1].revents &&
+        read(control->signals, &signal, sizeof signal) == sizeof signal) {
+        if (signal.ssi_signo != SIGCHLD)
+            return 1;
+        fprintf(stderr, "fleet: worker process %u ended\n", signal.ssi_pid);
+        return -1;
+    }
+    if (waits[CLIENTS_MAX].revents)
+        client_accept(control, clients);
+    for (int k = 0; k < CLIENTS_MAX; k++)
+        if (waits[k].revents && clients[k].fd >= 0 && !client_serve(control, &clients[k]))
+            return 1;
+    return 0;
+}
+
 int control_run(struct control *control)
 {
     struct client clients[CLIENTS_MAX];
-    struct pollfd waits[CLIENTS_MAX + 2];
+    int result = 0;
     for (int k = 0; k < CLIENTS_MAX; k++)
         clients[k] = (struct client){.fd = -1};
-    for (;;) {
-        for (int k = 0; k < CLIENTS_MAX; k++)
-            waits[k] = (struct pollfd){.fd = clients[k].fd, .events = POLLIN};
-        waits[CLIENTS_MAX] = (struct pollfd){.fd = control->listener, .events = POLLIN};
-        waits[CLIENTS_MAX + 1] = (struct pollfd){.fd = control->signals, .events = POLLIN};
-        if (poll(waits, CLIENTS_MAX + 2, -1) < 0 && errno != EINTR)
-            return 1;
-        struct signalfd_siginfo signal;
-        if (waits[CLIENTS_MAX + 1].revents &&
-            read(control->signals, &signal, sizeof signal) == sizeof signal) {
-            if (signal.ssi_signo != SIGCHLD)
-                return 0;
-            fprintf(stderr, "fleet: worker process %u ended\n", signal.ssi_pid);
-            return 1;
-        }
-        if (waits[CLIENTS_MAX].revents)
-            client_accept(control, clients);
-        for (int k = 0; k < CLIENTS_MAX; k++)
-            if (waits[k].revents && clients[k].fd >= 0 && !client_serve(control, &clients[k]))
-                return 0;
-    }
+    while (result == 0)
+        result = turn(control, clients);
+    for (int k = 0; k < CLIENTS_MAX; k++)
+        if (clients[k].fd >= 0)
+            client_drop(&clients[k]);
+    return result < 0 ? 1 : 0;
 }
