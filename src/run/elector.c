@@ -15,6 +15,7 @@
 
 #define LONGEST_SLEEP 1000 /* ms */
 #define RETRY_REFUSED 1000 /* ms between tries to write a journal that refused */
+#define RECORD_DELAY  50   /* ms a record that nobody waits for may gather company (discovery) */
 
 struct elector {
     struct process *process;
@@ -31,6 +32,7 @@ struct elector {
     bool refused;        /* the last batch could not be made durable */
     bool recovering;     /* main was asked for a snapshot */
     ms_t now, retry;
+    ms_t sync_by; /* when the lines in the batch must go to the disk, 0: there are none */
     struct request **waiting; /* to be sent to main behind the batch */
     size_t waiting_count, waiting_cap;
     pthread_mutex_t counters_lock; /* once a pass */
@@ -246,6 +248,20 @@ static void release(struct elector *e)
     e->waiting_count = 0;
 }
 
+/* Whether the batch goes to the disk in this pass: at once when the election made records or
+ * somebody waits; a replica or sentinel found may wait for others. */
+static bool batch_is_due(struct elector *e)
+{
+    if (e->lines.len == 0) {
+        return false;
+    }
+    if (e->sync_by == 0) {
+        e->sync_by = e->now + RECORD_DELAY;
+    }
+    return e->update.record_count > 0 || e->update.promises || e->waiting_count > 0 ||
+           e->stopping || e->now >= e->sync_by;
+}
+
 static void pass(struct elector *e)
 {
     struct process *p = e->process;
@@ -265,15 +281,16 @@ static void pass(struct elector *e)
     election_pass(e->election, e->now, &e->update);
     format_new(e);
     bool retry = e->refused && e->now >= e->retry && journal_state(e->journal) != JOURNAL_BROKEN;
-    if (e->lines.len > 0 || retry) {
+    if (batch_is_due(e) || retry) {
         bool ok = make_durable(e);
         election_durable(e->election, ok, e->now, &e->update);
+        e->sync_by = 0;
+        send_lines(e);
     } else if (e->refused && e->now >= e->retry && !e->recovering) {
         e->recovering = true;
         e->retry = e->now + RETRY_REFUSED;
         tell_main(e, LETTER_RECOVER, false, 0);
     }
-    send_lines(e);
     release(e);
     post_flush(p->post, e->self);
     pthread_mutex_lock(&e->counters_lock);
@@ -296,6 +313,9 @@ static void *thread(void *arg)
         ms_t until = election_next_deadline(e->election);
         if (e->refused && e->retry < until) {
             until = e->retry;
+        }
+        if (e->sync_by != 0 && e->sync_by < until) {
+            until = e->sync_by;
         }
         ms_t now = clock_now();
         ms_t wait = until > now ? until - now : 0;
