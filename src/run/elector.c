@@ -51,6 +51,9 @@ static void add_line(struct elector *e, const char *text, size_t len)
     journal_append(e->journal, text, len);
     buffer_append(&e->lines, text, len);
     buffer_append(&e->lines, "\n", 1);
+    if (e->sync_by == 0) {
+        e->sync_by = e->now + RECORD_DELAY;
+    }
     e->counters.records++;
 }
 
@@ -252,11 +255,8 @@ static void release(struct elector *e)
  * somebody waits; a replica or sentinel found may wait for others. */
 static bool batch_is_due(struct elector *e)
 {
-    if (e->lines.len == 0) {
-        return false;
-    }
     if (e->sync_by == 0) {
-        e->sync_by = e->now + RECORD_DELAY;
+        return false;
     }
     return e->update.record_count > 0 || e->update.promises || e->waiting_count > 0 ||
            e->stopping || e->now >= e->sync_by;
