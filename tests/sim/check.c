@@ -98,16 +98,25 @@ static void mirror_drop(struct mirror *m, const struct runid *id)
     for (uint32_t i = 0; i < m->member_count; i++) {
         if (runid_equal(&m->members[i], id)) {
             m->members[i] = m->members[--m->member_count];
+            m->down[i] = m->down[m->member_count];
             return;
         }
     }
+}
+
+static bool *mirror_down(struct mirror *m, const struct runid *id)
+{
+    for (uint32_t i = 0; i < m->member_count; i++)
+        if (runid_equal(&m->members[i], id))
+            return &m->down[i];
+    return NULL;
 }
 
 static void mirror_request(struct world *w, struct mirror *m, const struct ballot *b)
 {
     if (!runid_equal(&m->voted, &b->runid))
         return;
-    if (b->epoch >= m->voted_epoch)
+    if (b->epoch == m->voted_epoch)
         m->asked_at = w->now;
     if (b->epoch > m->asked_epoch)
         m->asked_epoch = b->epoch;
@@ -130,6 +139,7 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
     case BALLOT_MEMBER_ADD:
         mirror_drop(m, &b->runid);
         assert(m->member_count < SIM_KNOWN);
+        m->down[m->member_count] = false;
         m->members[m->member_count++] = b->runid;
         break;
     case BALLOT_MEMBER_DROP:
@@ -137,8 +147,13 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
         m->holder_down |= runid_equal(&m->voted, &b->runid);
         break;
     case BALLOT_MEMBER_DOWN:
-        m->holder_down |= runid_equal(&m->voted, &b->runid);
+    case BALLOT_MEMBER_UP: {
+        bool *down = mirror_down(m, &b->runid);
+        if (down != NULL)
+            *down = b->kind == BALLOT_MEMBER_DOWN;
+        m->holder_down |= down != NULL && *down && runid_equal(&m->voted, &b->runid);
         break;
+    }
     case BALLOT_WANT:
         m->forced |= b->u.want.forced;
         break;
@@ -149,7 +164,6 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
     case BALLOT_REQUEST:
         mirror_request(w, m, b);
         break;
-    case BALLOT_MEMBER_UP:
     case BALLOT_ANSWER:
     case BALLOT_EPOCH:
     case BALLOT_FRESH:
@@ -163,7 +177,10 @@ static void grant(struct world *w, struct sentinel *s, const struct outcome *o)
 {
     struct mirror *m = &s->mirrors[o->gid];
     const ms_t lease = 2 * w->p.periods.ask;
-    if (!s->stock && runid_known(&m->voted) && !runid_equal(&m->voted, &o->leader) &&
+    if (m->voted_epoch == o->epoch && runid_equal(&m->voted, &o->leader))
+        return; /* told again: the disk refused it before */
+    const bool operators = o->kind == OUTCOME_STARTED && m->forced;
+    if (!s->stock && !operators && runid_known(&m->voted) && !runid_equal(&m->voted, &o->leader) &&
         !runid_equal(&m->voted, &s->myid) && !m->ended && !m->holder_down &&
         m->asked_epoch <= m->voted_epoch && w->now - m->asked_at < lease &&
         w->now - m->voted_at < w->p.periods.election_timeout)
@@ -175,21 +192,37 @@ static void grant(struct world *w, struct sentinel *s, const struct outcome *o)
     m->voted = o->leader;
     m->voted_epoch = m->asked_epoch = o->epoch;
     m->voted_at = m->asked_at = w->now;
-    m->ended = m->holder_down = false;
+    m->ended = false;
+    const bool *down = mirror_down(m, &o->leader);
+    m->holder_down = down != NULL && *down;
+}
+
+/* Whether the process that is, or was, this member holds to a durable vote for s. Answers do not
+ * say who voted, so a process born anew may answer in the place of the id it had. */
+static bool process_voted(const struct world *w, const struct sentinel *s, uint32_t process,
+                          const struct outcome *o)
+{
+    for (uint32_t k = 0; k < w->identity_count; k++) {
+        if (w->identities[k].sentinel != process)
+            continue;
+        const struct runid *whom = vote_find(&w->identities[k], o->gid, o->epoch);
+        if (whom != NULL && runid_equal(whom, &s->myid))
+            return true;
+    }
+    return false;
 }
 
 static uint32_t true_votes(const struct world *w, const struct sentinel *s, const struct outcome *o)
 {
     const struct mirror *m = &s->mirrors[o->gid];
+    bool member[SIM_SENTINELS] = {false};
     uint32_t votes = 1;
-    for (uint32_t i = 0; i < m->member_count; i++) {
-        for (uint32_t k = 0; k < w->identity_count; k++) {
-            if (!runid_equal(&w->identities[k].runid, &m->members[i]))
-                continue;
-            const struct runid *whom = vote_find(&w->identities[k], o->gid, o->epoch);
-            votes += whom != NULL && runid_equal(whom, &s->myid);
-        }
-    }
+    for (uint32_t i = 0; i < m->member_count; i++)
+        for (uint32_t k = 0; k < w->identity_count; k++)
+            if (runid_equal(&w->identities[k].runid, &m->members[i]))
+                member[w->identities[k].sentinel] = true;
+    for (uint32_t i = 0; i < w->p.sentinels; i++)
+        votes += member[i] && i != s->index && process_voted(w, s, i, o);
     return votes;
 }
 

@@ -14,6 +14,7 @@ struct peer *peer_find(struct sentinel *s, const struct runid *id)
 
 static void tell_groups(struct world *w, struct sentinel *s, struct peer *q)
 {
+    q->told_pending = q->live.ping_pending != 0;
     for (uint32_t i = 0; i < s->shard_count; i++) {
         struct parcel *p = parcel_new(w, s, i, PARCEL_PEER);
         p->runid = q->runid;
@@ -71,6 +72,7 @@ void peer_join(struct world *w, struct sentinel *s, struct shard *h, const struc
     struct parcel *news = parcel_new(w, s, shard_of(s, p->gid), PARCEL_PEER);
     news->runid = q->runid;
     news->u.live = q->live;
+    q->told_pending |= q->live.ping_pending != 0; /* so the answer must be told, too */
     parcel_lane(w, s, q->shard, news);
 }
 
@@ -123,10 +125,8 @@ void peer_reply(struct world *w, struct sentinel *s, struct conn *c, struct msg 
     q->live.link_activity = w->now;
     if (m->kind == MSG_PONG) {
         liveness_pong(&q->live, m->ping, w->now);
-        if (q->told_pending) {
-            q->told_pending = false;
+        if (q->told_pending)
             tell_groups(w, s, q);
-        }
     } else if (m->kind == MSG_ANSWER) {
         struct parcel *p = parcel_new(w, s, shard_of(s, m->gid), PARCEL_ANSWER);
         p->gid = m->gid;
@@ -173,7 +173,6 @@ void peer_tick(struct world *w, struct sentinel *s, struct shard *h)
         }
         if (q->live.ping_pending != 0 && !q->told_pending &&
             w->now - q->live.ping_pending >= tell_after(w)) {
-            q->told_pending = true;
             tell_groups(w, s, q);
         }
     }

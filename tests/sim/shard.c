@@ -113,6 +113,17 @@ static void group_of(struct sentinel *s, uint32_t gid, const struct runid *id, s
     *inst = *g == NULL ? NULL : group_find_sentinel(*g, id);
 }
 
+static void on_hello(struct world *w, struct sentinel *s, struct group *g,
+                     const struct hello *hello)
+{
+    /* Who else announces our own address is a former life of this process, from before its disk
+     * was lost: a link to it would lead to ourselves, and our own vote would count twice. */
+    if (address_equal(&hello->sentinel, &s->addr) && !runid_equal(&hello->runid, &s->myid))
+        return;
+    struct group_event ev = {.kind = GROUP_HELLO, .now = w->now, .hello = hello};
+    shard_step(w, s, g, &ev);
+}
+
 static void on_server_message(struct world *w, struct sentinel *s, struct conn *c, struct msg *m)
 {
     struct group *g = s->groups[c->gid];
@@ -150,8 +161,8 @@ static void on_server_message(struct world *w, struct sentinel *s, struct conn *
     case MSG_HELLO:
         ev.kind = GROUP_PUBSUB;
         shard_step(w, s, g, &ev);
-        ev = (struct group_event){.kind = GROUP_HELLO, .now = w->now, .hello = &m->hello->hello};
-        break;
+        on_hello(w, s, g, &m->hello->hello);
+        return;
     default:
         assert(!"a server does not send that");
     }
@@ -272,11 +283,8 @@ static void dispatch(struct world *w, struct sentinel *s, struct shard *h, struc
         on_message(w, s, h, p);
         break;
     case PARCEL_HELLO:
-        if (g != NULL) {
-            struct group_event ev = {
-                .kind = GROUP_HELLO, .now = w->now, .hello = &p->msg->hello->hello};
-            shard_step(w, s, g, &ev);
-        }
+        if (g != NULL)
+            on_hello(w, s, g, &p->msg->hello->hello);
         break;
     case PARCEL_ASKED:
         on_asked(w, s, p);

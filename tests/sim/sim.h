@@ -414,6 +414,7 @@ struct elector {
 struct mirror {
     uint32_t member_count;
     struct runid members[SIM_KNOWN];
+    bool down[SIM_KNOWN]; /* s_down here */
     uint32_t quorum;
     bool forced; /* the attempt under way is by SENTINEL FAILOVER */
     /* lease */
