@@ -15,8 +15,10 @@
 
 /* --- errors --------------------------------------------------------------------------------- */
 enum config_error_kind {
-    CONFIG_ERROR_LINE, /* a line is wrong */
-    CONFIG_ERROR_OPEN, /* a file cannot be read: `file` and `reason` (strerror) */
+    CONFIG_ERROR_LINE,  /* a line is wrong */
+    CONFIG_ERROR_FATAL, /* no line is to blame: `reason` says all (a log file that cannot be
+                           written) */
+    CONFIG_ERROR_OPEN,  /* a file cannot be read: `file` and `reason` (strerror) */
 };
 
 struct config_error {
@@ -114,6 +116,7 @@ struct config_group {
 struct config {
     char *path; /* of sentinel.conf, absolute (made so before `dir` took effect), links not resolved
                  */
+    char *cwd;  /* working directory after `dir`: the journal's fallback directory */
     struct config_server server;
 
     struct runid myid; /* empty: none saved; make one, apply "sentinel myid …" and journal it */
@@ -133,8 +136,8 @@ struct config {
     struct config_layout *layout; /* the user's lines: config's own */
 };
 
-/* Reads the file and then the overrides ("--directive", "value", …; one value of several words is
- * split as a line of the file is; "--sentinel" is skipped). path "-" is standard input. Changes the
+/* Reads the file and then the overrides ("--directive", "value", …; "--sentinel"
+ * alone is skipped). path "-" is standard input. Changes the
  * working directory where `dir` says so, at its place among the lines as stock does; include and
  * logfile paths are relative to what is then the working directory. Resolves names in addresses
  * with getaddrinfo when resolve-hostnames is on.
