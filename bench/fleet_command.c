@@ -115,9 +115,12 @@ static void client_kill(struct worker *worker, struct connection *connection,
     bool replica = request->count == 4 &&
                    (slice_is(arguments[3], "replica") || slice_is(arguments[3], "slave") ||
                     slice_is(arguments[3], "master"));
-    if (request->count != 4 || !slice_is(arguments[2], "TYPE") ||
-        !(pubsub || replica || slice_is(arguments[3], "normal"))) {
+    if (request->count != 4 || !slice_is(arguments[2], "TYPE")) {
         say_error(worker, connection, "ERR syntax error");
+        return;
+    }
+    if (!(pubsub || replica || slice_is(arguments[3], "normal"))) {
+        say_error(worker, connection, "ERR Unknown client type");
         return;
     }
     unsigned killed = 0;
@@ -542,25 +545,25 @@ static void queue(struct worker *worker, struct connection *connection, struct s
 /* --- the table ------------------------------------------------------------------------------ */
 
 static const struct command commands[] = {
-    {"PING", 1, FLAG_SUBSCRIBED, command_ping},
-    {"PUBLISH", 3, FLAG_ALWAYS, command_publish},
-    {"INFO", 1, FLAG_ALWAYS, command_info},
-    {"SUBSCRIBE", 2, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_subscribe},
-    {"PSUBSCRIBE", 2, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_psubscribe},
-    {"UNSUBSCRIBE", 1, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_unsubscribe},
-    {"PUNSUBSCRIBE", 1, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_punsubscribe},
-    {"AUTH", 2, FLAG_ALWAYS | FLAG_NO_AUTH, command_auth},
-    {"QUIT", 1, FLAG_ALWAYS | FLAG_NO_AUTH | FLAG_SUBSCRIBED | FLAG_NO_QUEUE, command_quit},
-    {"CLIENT", 2, FLAG_ALWAYS, command_client},
-    {"SLAVEOF", 3, FLAG_STALE, command_slaveof},
-    {"REPLICAOF", 3, FLAG_STALE, command_slaveof},
-    {"CONFIG", 2, FLAG_ALWAYS, command_config},
-    {"MULTI", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_multi},
-    {"EXEC", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_exec},
-    {"DISCARD", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_discard},
-    {"ROLE", 1, FLAG_ALWAYS, command_role},
-    {"SCRIPT", 2, FLAG_STALE, command_script},
-    {"COMMAND", 1, FLAG_ALWAYS, command_command},
+    {"ping", 1, FLAG_SUBSCRIBED, command_ping},
+    {"publish", 3, FLAG_ALWAYS, command_publish},
+    {"info", 1, FLAG_ALWAYS, command_info},
+    {"subscribe", 2, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_subscribe},
+    {"psubscribe", 2, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_psubscribe},
+    {"unsubscribe", 1, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_unsubscribe},
+    {"punsubscribe", 1, FLAG_ALWAYS | FLAG_SUBSCRIBED, command_punsubscribe},
+    {"auth", 2, FLAG_ALWAYS | FLAG_NO_AUTH, command_auth},
+    {"quit", 1, FLAG_ALWAYS | FLAG_NO_AUTH | FLAG_SUBSCRIBED | FLAG_NO_QUEUE, command_quit},
+    {"client", 2, FLAG_ALWAYS, command_client},
+    {"slaveof", 3, FLAG_STALE, command_slaveof},
+    {"replicaof", 3, FLAG_STALE, command_slaveof},
+    {"config", 2, FLAG_ALWAYS, command_config},
+    {"multi", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_multi},
+    {"exec", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_exec},
+    {"discard", 1, FLAG_ALWAYS | FLAG_NO_QUEUE, command_discard},
+    {"role", 1, FLAG_ALWAYS, command_role},
+    {"script", 2, FLAG_STALE, command_script},
+    {"command", 1, FLAG_ALWAYS, command_command},
 };
 
 static const struct command *command_find(struct slice name)
