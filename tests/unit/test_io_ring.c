@@ -1,0 +1,446 @@
+/* Rings: waiting, waking, watches, and the paths that a calm day never takes: full queues, no
+ * buffers, signals, refusal by the kernel. */
+#include "io_test.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static struct ring_counters counted(const struct ring *ring)
+{
+    struct ring_counters counters;
+    ring_counters(ring, &counters);
+    return counters;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void waits_as_long_as_told(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    int64_t start = now_us();
+    assert_int_equal(ring_wait(ring, 50), 0);
+    int64_t took = now_us() - start;
+    assert_true(took >= 49000 && took < 1000000);
+    start = now_us();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(ring_wait_ns(ring, 300000), 0);
+    }
+    took = now_us() - start;
+    assert_true(took >= 20 * 290 && took < 1000000);
+    start = now_us();
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(ring_wait(ring, 0), 0);
+        assert_int_equal(ring_wait(ring, -5), 0);
+        assert_int_equal(ring_gather(ring), 0);
+    }
+    assert_true(now_us() - start < 1000000);
+    assert_true(ring_next_deadline(ring) == MS_NEVER);
+    print_message("%s\n", ring_backend(ring));
+    ring_close(ring);
+    ring_close(NULL);
+}
+
+/* --- watches ------------------------------------------------------------------------------------
+ */
+struct watcher {
+    struct ring_watch *watch;
+    unsigned called, woken, woken_at_call;
+    bool unwatch;
+};
+
+static void on_watch(void *ctx)
+{
+    struct watcher *w = ctx;
+    w->called++;
+    w->woken_at_call = w->woken;
+    if (w->unwatch) {
+        ring_unwatch(w->watch);
+        w->watch = NULL;
+    }
+}
+
+static void on_woken(void *ctx)
+{
+    ((struct watcher *)ctx)->woken++;
+}
+
+static void *write_later(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 30 * 1000000}, NULL);
+    assert_int_equal(eventfd_write(*(int *)arg, 1), 0);
+    return NULL;
+}
+
+static void watches(void **state)
+{
+    struct watcher w = {0};
+    struct ring_options options = {.woken = on_woken, .woken_ctx = &w};
+    struct ring *ring = open_ring(&options);
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    w.watch = ring_watch(ring, fd, on_watch, &w);
+    ring_wait(ring, 0);
+    assert_int_equal(w.called, 0);
+    assert_int_equal(w.woken, 1); /* told even when nothing had happened */
+    for (unsigned round = 1; round <= 5; round++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, write_later, &fd);
+        unsigned woken = w.woken;
+        int64_t start = now_us();
+        assert_true(ring_wait(ring, MS_NEVER) > 0);
+        assert_true(now_us() - start < 5000000);
+        pthread_join(thread, NULL);
+        assert_int_equal(w.called, round);
+        assert_int_equal(w.woken, woken + 1);
+        assert_int_equal(w.woken_at_call, w.woken); /* the clock is read before the callback */
+        eventfd_t value;
+        assert_int_equal(eventfd_read(fd, &value), -1); /* it was read */
+    }
+    /* Written many times between two turns: not called as many times as written. */
+    for (int i = 0; i < 100; i++) {
+        eventfd_write(fd, 1);
+    }
+    unsigned before = w.called;
+    ring_gather(ring);
+    assert_true(w.called > before && w.called < before + 100);
+    /* Unwatched in the callback, and with news on its way. */
+    w.unwatch = true;
+    before = w.called;
+    eventfd_write(fd, 1);
+    ring_gather(ring);
+    assert_int_equal(w.called, before + 1);
+    assert_null(w.watch);
+    eventfd_write(fd, 1);
+    ring_gather(ring);
+    assert_int_equal(w.called, before + 1);
+    w.watch = ring_watch(ring, fd, on_watch, &w);
+    eventfd_write(fd, 1);
+    ring_unwatch(w.watch);
+    close(fd);
+    ring_wait(ring, 10);
+    assert_int_equal(w.called, before + 1);
+    assert_int_equal(counted(ring).objects, 0);
+    ring_close(ring);
+}
+
+static void on_alarm(int signal) {}
+
+static void signals_end_the_wait(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct sigaction action = {.sa_handler = on_alarm}, old;
+    struct itimerval soon = {.it_value = {.tv_usec = 50000}};
+    sigaction(SIGALRM, &action, &old);
+    setitimer(ITIMER_REAL, &soon, NULL);
+    int64_t start = now_us();
+    assert_int_equal(ring_wait(ring, 5000), 0);
+    assert_true(now_us() - start < 4000000);
+    assert_int_equal(counted(ring).interrupted, 1);
+    sigaction(SIGALRM, &old, NULL);
+    ring_close(ring);
+}
+
+/* --- a crowd of echoing streams on one small ring ------------------------------------------------
+ */
+#define CROWD 150
+
+struct member {
+    struct crowd *crowd;
+    struct stream *stream;
+    size_t got;
+    uint8_t next; /* value of the byte to come */
+    bool wrong;
+};
+
+struct crowd {
+    struct ring *ring;
+    struct member clients[CROWD], served[CROWD];
+    unsigned ups, accepted, downs;
+    struct listener *listener;
+};
+
+static void client_up(void *owner)
+{
+    ((struct member *)owner)->crowd->ups++;
+}
+
+static void client_data(void *owner, const uint8_t *bytes, size_t len)
+{
+    struct member *m = owner;
+    for (size_t i = 0; i < len; i++) {
+        m->wrong = m->wrong || bytes[i] != m->next++;
+    }
+    m->got += len;
+}
+
+static void server_data(void *owner, const uint8_t *bytes, size_t len)
+{
+    stream_write(((struct member *)owner)->stream, bytes, len);
+}
+
+static void member_down(void *owner, int error)
+{
+    struct member *m = owner;
+    m->crowd->downs++;
+    m->stream = NULL;
+}
+
+static const struct stream_ops client_ops = {
+    .up = client_up, .data = client_data, .down = member_down};
+static const struct stream_ops server_ops = {.data = server_data, .down = member_down};
+
+static void crowd_accept(void *ctx, int fd)
+{
+    struct crowd *crowd = ctx;
+    assert_true(crowd->accepted < CROWD);
+    struct member *m = &crowd->served[crowd->accepted++];
+    m->crowd = crowd;
+    m->stream = stream_adopt(crowd->ring, fd, 0, &server_ops, m);
+}
+
+static struct crowd *crowd_new(const struct ring_options *options)
+{
+    char error[200];
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    struct address at = address_of("127.0.0.1", free_port());
+    crowd->ring = open_ring(options);
+    crowd->listener =
+        listener_open(crowd->ring, &at, CROWD, crowd_accept, crowd, error, sizeof error);
+    assert_non_null(crowd->listener);
+    for (int i = 0; i < CROWD; i++) {
+        crowd->clients[i].crowd = crowd;
+        crowd->clients[i].stream =
+            stream_connect(crowd->ring, &at, NULL, &client_ops, &crowd->clients[i]);
+    }
+    turn_until(crowd->ring, crowd->ups == CROWD && crowd->accepted == CROWD);
+    return crowd;
+}
+
+static bool crowd_has(const struct crowd *crowd, size_t bytes)
+{
+    for (int i = 0; i < CROWD; i++) {
+        if (crowd->clients[i].got < bytes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Everybody sends `bytes` bytes, `rounds` times; all must come back, in order. */
+static void crowd_echo(struct crowd *crowd, size_t bytes, size_t rounds)
+{
+    uint8_t *pattern = malloc(bytes + 256);
+    for (size_t i = 0; i < bytes + 256; i++) {
+        pattern[i] = (uint8_t)i;
+    }
+    for (size_t round = 0; round < rounds; round++) {
+        for (int i = 0; i < CROWD; i++) {
+            stream_write(crowd->clients[i].stream, pattern + (round * bytes) % 256, bytes);
+        }
+        turn_until(crowd->ring, crowd_has(crowd, (round + 1) * bytes));
+    }
+    for (int i = 0; i < CROWD; i++) {
+        assert_false(crowd->clients[i].wrong);
+        assert_int_equal(crowd->clients[i].got, rounds * bytes);
+    }
+    assert_int_equal(crowd->downs, 0);
+    free(pattern);
+}
+
+static struct ring_counters crowd_free(struct crowd *crowd)
+{
+    struct ring_counters counters = counted(crowd->ring);
+    ring_close(crowd->ring);
+    free(crowd);
+    return counters;
+}
+
+static void submissions_do_not_fit(void **state)
+{
+    for (int plain = 0; plain <= 1; plain++) {
+        struct ring_options options = {.submissions = 8, .plain = plain};
+        struct crowd *crowd = crowd_new(&options);
+        crowd_echo(crowd, 300, 10);
+        struct ring_counters counters = crowd_free(crowd);
+        assert_true(counters.sq_full > 0);
+    }
+}
+
+static void completions_do_not_fit(void **state)
+{
+    for (int plain = 0; plain <= 1; plain++) {
+        struct ring_options options = {.submissions = 8, .completions = 16, .plain = plain};
+        struct crowd *crowd = crowd_new(&options);
+        crowd_echo(crowd, 2000, 20);
+        struct ring_counters counters = crowd_free(crowd);
+        assert_true(counters.cq_overflows > 0);
+        assert_true(counters.rearmed > 0);
+    }
+}
+
+static void buffers_run_out(void **state)
+{
+    for (int plain = 0; plain <= 1; plain++) {
+        struct ring_options options = {
+            .buffers = 4, .buffers_first = 1, .buffer_size = 128, .plain = plain};
+        struct crowd *crowd = crowd_new(&options);
+        crowd_echo(crowd, 2000, 10);
+        struct ring_counters counters = crowd_free(crowd);
+        assert_true(counters.no_buffers > 0);
+        assert_int_equal(counters.buffers, 4);
+    }
+}
+
+static void buffers_grow(void **state)
+{
+    struct crowd *crowd = crowd_new(NULL);
+    assert_int_equal(counted(crowd->ring).buffers, LIMIT_BUFFERS_FIRST);
+    crowd_echo(crowd, 5000, 10);
+    struct ring_counters counters = crowd_free(crowd);
+    assert_true(counters.buffers >= LIMIT_BUFFERS_FIRST && counters.buffers <= LIMIT_BUFFERS);
+    struct ring_options options = {.buffers_first = 2, .plain = true};
+    crowd = crowd_new(&options);
+    crowd_echo(crowd, 5000, 10);
+    counters = crowd_free(crowd);
+    assert_true(counters.buffers > 2);
+}
+
+/* What arrives between two gathers is one turn's, and a gather takes all of it. */
+static void gathers_all(void **state)
+{
+    struct crowd *crowd = crowd_new(NULL);
+    turn_for(crowd->ring, 20);
+    for (int i = 0; i < CROWD; i++) {
+        stream_write(crowd->clients[i].stream, "\0\1\2", 3);
+    }
+    ring_flush(crowd->ring); /* loopback: it has arrived when this returns */
+    uint64_t enters = counted(crowd->ring).enters;
+    int done = ring_gather(crowd->ring); /* the sends and the receives */
+    assert_int_equal(done, 2 * CROWD);
+    assert_true(counted(crowd->ring).enters - enters <= 2 * CROWD / 16 + 2);
+    ring_flush(crowd->ring); /* the echoes */
+    assert_int_equal(ring_gather(crowd->ring), 2 * CROWD);
+    assert_true(crowd_has(crowd, 3));
+    assert_int_equal(ring_gather(crowd->ring), 0);
+    crowd_free(crowd);
+}
+
+/* However often a turn writes to a stream, it is one send. */
+static void one_send_a_turn(void **state)
+{
+    struct crowd *crowd = crowd_new(NULL);
+    uint64_t before = counted(crowd->ring).sends;
+    for (int k = 0; k < 50; k++) {
+        uint8_t byte = (uint8_t)k;
+        stream_write(crowd->clients[0].stream, &byte, 1);
+    }
+    ring_flush(crowd->ring);
+    ring_flush(crowd->ring);
+    assert_int_equal(counted(crowd->ring).sends, before + 1);
+    turn_until(crowd->ring, crowd->clients[0].got == 50);
+    assert_int_equal(counted(crowd->ring).sends, before + 2);
+    assert_false(crowd->clients[0].wrong);
+    crowd_free(crowd);
+}
+
+/* --- the probe ----------------------------------------------------------------------------------
+ */
+static void probe_works(void **state)
+{
+    unsigned before = open_descriptors();
+    char reason[400] = "";
+    if (!ring_probe(reason, sizeof reason)) {
+        fail_msg("%s", reason);
+    }
+    assert_int_equal(open_descriptors(), before);
+}
+
+/* Probes in a child that `hamper` has changed; fails unless the reason holds `text`. */
+static void probe_hampered(void (*hamper)(void), const char *text)
+{
+    int pipe_fds[2];
+    char reason[400] = "";
+    assert_int_equal(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        hamper();
+        bool works = ring_probe(reason, sizeof reason);
+        if (works) {
+            strcpy(reason, "it works");
+        }
+        _exit(write(pipe_fds[1], reason, strlen(reason)) < 0);
+    }
+    close(pipe_fds[1]);
+    ssize_t len = read(pipe_fds[0], reason, sizeof reason - 1);
+    assert_true(len > 0);
+    reason[len] = '\0';
+    close(pipe_fds[0]);
+    waitpid(child, NULL, 0);
+    print_message("%s\n", reason);
+    if (strstr(reason, text) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", reason, text);
+    }
+}
+
+static void forbid(int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 425 /* io_uring_setup */, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void forbid_eperm(void)
+{
+    forbid(EPERM);
+}
+
+static void forbid_enosys(void)
+{
+    forbid(ENOSYS);
+}
+
+static void no_descriptors(void)
+{
+    struct rlimit limit = {.rlim_cur = 0, .rlim_max = 0};
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void probe_explains(void **state)
+{
+    probe_hampered(forbid_eperm, "seccomp");
+    probe_hampered(forbid_enosys, "ENOSYS");
+    probe_hampered(no_descriptors, "RLIMIT_NOFILE is 0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(waits_as_long_as_told),  cmocka_unit_test(watches),
+        cmocka_unit_test(signals_end_the_wait),   cmocka_unit_test(submissions_do_not_fit),
+        cmocka_unit_test(completions_do_not_fit), cmocka_unit_test(buffers_run_out),
+        cmocka_unit_test(buffers_grow),           cmocka_unit_test(gathers_all),
+        cmocka_unit_test(one_send_a_turn),        cmocka_unit_test(probe_works),
+        cmocka_unit_test(probe_explains),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
