@@ -189,8 +189,8 @@ void adopt_fresh(struct step *s, const struct outcome *o)
 {
     struct group *g = s->g;
     g->fresh_asked = 0;
-    if (o->epoch <= g->config_epoch || (g->commit.pending && o->epoch <= g->commit.epoch))
-        return; /* the quarrel ended otherwise */
+    if (o->epoch <= g->config_epoch || g->commit.pending)
+        return; /* the quarrel ends otherwise */
     if (g->fo.state != FAILOVER_NONE && g->fo.state != FAILOVER_RECONF_SLAVES)
         return; /* an attempt of ours ends it */
     const struct address current = *group_current(g);
