@@ -89,6 +89,7 @@ static void add_votes(struct election *e, struct seat *s, const struct ballot *b
     if (MUTANT(MUTANT_FORGET_ON_REMOVE) && !saved)
         epoch = s->voted_epoch; /* which REMOVE has forgotten */
     s->lease = false;
+    s->suitor_at = 0;
     if (epoch > s->voted_epoch) {
         names_drop(&e->names, s->voted);
         names_drop(&e->names, s->durable);
@@ -177,6 +178,7 @@ static void group_end(struct election *e, uint32_t gid, ms_t now)
     if (!s)
         return;
     s->lease = false;
+    s->suitor_at = 0;
     if (s->phase == PHASE_WAIT || s->phase == PHASE_READY)
         attempt_touch(e, gid, now);
     else

@@ -197,8 +197,7 @@ static void look_at_wish(struct election *e, uint32_t gid, ms_t now)
     ms_t due = now;
     if (!a->forced) {
         ms_t bound = a->since + 2 * s->failover_timeout;
-        if (s->voted != e->me && now < bound && lease_holds(e, s, now))
-            due = sooner_of(lease_until(e, s), bound);
+        due = sooner_of(start_after_others(e, s, now), bound);
         due = later_of(due, a->not_before);
     }
     if (due > now) {
@@ -301,9 +300,9 @@ static void look_at_backoff(struct election *e, uint32_t gid, ms_t now, struct e
     ms_t due = a->next_at;
     if (a->round >= LIMIT_ROUNDS) { /* forced, or dropped for another: only time is left */
         due = MS_NEVER;
-    } else if (s->voted != e->me && lease_holds(e, s, now)) {
+    } else if (start_after_others(e, s, now) > now) {
         a->leased = true;
-        due = later_of(due, lease_until(e, s));
+        due = later_of(due, start_after_others(e, s, now));
     } else if (a->leased) { /* everybody's lease ends at about this time */
         a->leased = false;
         due = a->next_at = later_of(a->next_at, now + draw_backoff(e, a->round));

@@ -89,6 +89,7 @@ struct seat {                /* one group */
     uint64_t voted_epoch, durable_epoch, config_epoch;
     uint32_t voted, durable; /* names; whom voted_epoch's and durable_epoch's vote is for */
     ms_t voted_at, asked_at; /* our vote; the last time its holder asked for that epoch */
+    ms_t suitor_at;          /* a candidate was refused only because of the lease; 0: none */
     ms_t failover_timeout;
     ms_t due;           /* key in the heap */
     uint32_t heap_slot; /* index + 1, 0: not in the heap */
@@ -169,8 +170,9 @@ void seat_vote(struct election *e, uint32_t gid, uint32_t name, uint64_t epoch, 
 bool seat_vote_durable(const struct seat *s);
 /* Another's vote still binds us. */
 bool lease_holds(const struct election *e, const struct seat *s, ms_t now);
-/* When time alone ends it. */
-ms_t lease_until(const struct election *e, const struct seat *s);
+/* When an own round may begin at the earliest, as far as other candidates are concerned; now or
+ * before: at once. Looked at again then. */
+ms_t start_after_others(const struct election *e, const struct seat *s, ms_t now);
 void election_request(struct election *e, const struct ballot *b, ms_t now,
                       struct election_update *up);
 

@@ -55,11 +55,13 @@ void seat_vote(struct election *e, uint32_t gid, uint32_t name, uint64_t epoch, 
     s->voted_epoch = epoch;
     s->voted_at = s->asked_at = now;
     s->lease = name != e->me || MUTANT(MUTANT_SELF_LEASE);
+    s->suitor_at = 0;
     s->unsure = false;
     update_record(up, RECORD_VOTE, gid, epoch)->runid = *names_id(&e->names, name);
 }
 
-ms_t lease_until(const struct election *e, const struct seat *s)
+/* When time alone ends the lease. */
+static ms_t lease_until(const struct election *e, const struct seat *s)
 {
     ms_t silence = s->asked_at + 2 * e->env->periods.ask;
     ms_t vote = s->voted_at + e->env->periods.election_timeout;
@@ -76,8 +78,17 @@ bool lease_holds(const struct election *e, const struct seat *s, ms_t now)
     return now < lease_until(e, s) && !(holder && holder->down);
 }
 
+ms_t start_after_others(const struct election *e, const struct seat *s, ms_t now)
+{
+    if (s->voted != e->me && lease_holds(e, s, now))
+        return lease_until(e, s);
+    /* Whom only the lease refused asks again within an ask-period, and gets the vote then. To start
+     * against him just before would leave everybody with half the votes, in turns. */
+    return s->suitor_at == 0 ? now : s->suitor_at + e->env->periods.ask * 5 / 4;
+}
+
 /* design.md §4.1 and §4.6: may our vote for this master and epoch go to candidate? */
-static bool may_grant(const struct election *e, const struct seat *s, const struct ballot *b,
+static bool may_grant(const struct election *e, struct seat *s, const struct ballot *b,
                       uint32_t candidate, ms_t now)
 {
     if (runid_equal(&b->runid, &e->env->myid))
@@ -89,7 +100,10 @@ static bool may_grant(const struct election *e, const struct seat *s, const stru
         later = true;
     if (!later || b->epoch <= s->config_epoch || b->epoch <= e->floor_epoch)
         return false;
-    return candidate == s->voted || !lease_holds(e, s, now);
+    if (candidate == s->voted || !lease_holds(e, s, now))
+        return true;
+    s->suitor_at = now;
+    return false;
 }
 
 /* The candidate we voted for asks: for the same epoch, its round or failover is alive and so is its

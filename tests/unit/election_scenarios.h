@@ -114,7 +114,7 @@ static inline const char *scenario_lease(void)
     run_until(&b, b.now);
     EXPECT(count_outcomes(&b, OUTCOME_STARTED) == 0);
     clear(&b);
-    run_until(&b, b.now + 1 + LIMIT_BATCH_DELAY);
+    run_until(&b, b.now + ask_period * 5 / 4 + LIMIT_BATCH_DELAY); /* c asked last */
     const struct outcome *started = outcome(&b, OUTCOME_STARTED, 1);
     EXPECT(started && started->epoch == 8); /* above what was asked for in vain */
     bench_close(&b);

@@ -229,6 +229,29 @@ static void test_vote_holds_back_a_wish(void **state)
     bench_close(&b);
 }
 
+/* A candidate that only our lease refused asks again: it gets the vote before we compete with it.
+ * Not for ever: it may have given up. */
+static void test_refused_candidate_goes_first(void **state)
+{
+    for (int asks_again = 0; asks_again < 2; asks_again++) {
+        struct bench b;
+        bench_open(&b);
+        add_group(&b, 1, "bcd");
+        settle(&b);
+        want(&b, 1, false);
+        assert_true(grants(&b, 1, 'b', 1));
+        run_until(&b, b.now + 2 * b.env.periods.ask - 100);
+        assert_false(grants(&b, 1, 'c', 2));
+        run_until(&b, b.now + b.env.periods.ask);
+        assert_int_equal(count_outcomes(&b, OUTCOME_STARTED), 0);
+        if (asks_again)
+            assert_true(grants(&b, 1, 'c', 2));
+        run_until(&b, b.now + b.env.periods.ask / 4 + LIMIT_BATCH_DELAY);
+        assert_int_equal(count_outcomes(&b, OUTCOME_STARTED), !asks_again);
+        bench_close(&b);
+    }
+}
+
 static void test_wish_waits_at_most_two_failover_timeouts(void **state)
 {
     struct bench b;
@@ -697,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_batch_delay_is_drawn_once),
         cmocka_unit_test(test_delays_spread),
         cmocka_unit_test(test_vote_holds_back_a_wish),
+        cmocka_unit_test(test_refused_candidate_goes_first),
         cmocka_unit_test(test_wish_waits_at_most_two_failover_timeouts),
         cmocka_unit_test(test_events_end_the_wait),
         cmocka_unit_test(test_new_member_holds_back_a_wish),
