@@ -61,9 +61,11 @@ enum outcome_kind {
                           round 1 is the attempt's first (+try-failover), later ones are retries */
     OUTCOME_ELECTED,   /* won with epoch (forced: may be without a majority) */
     OUTCOME_LOST,      /* the attempt is over; reason */
-    OUTCOME_VOTED,     /* we voted for leader (not us) with epoch: +vote-for-leader */
-    OUTCOME_CONFIG,    /* BALLOT_CONFIG (epoch, addr) is durable, or could not be and we go on */
-    OUTCOME_FRESH,     /* BALLOT_FRESH: epoch is the new config epoch to use, durable */
+    OUTCOME_VOTED,  /* we voted for leader (not us) with epoch: +vote-for-leader. An attempt of ours
+                       that is not elected has dropped its round: ask for no vote until the next
+                       STARTED, or those who gave us theirs stay bound (design.md §4.6) */
+    OUTCOME_CONFIG, /* BALLOT_CONFIG (epoch, addr) is durable, or could not be and we go on */
+    OUTCOME_FRESH,  /* BALLOT_FRESH: epoch is the new config epoch to use, durable */
 };
 
 enum lost_reason {
