@@ -23,6 +23,7 @@ enum config_error_kind {
 
 struct config_error {
     enum config_error_kind kind;
+    bool included;    /* `file` is not sentinel.conf itself but included by it */
     unsigned line;    /* from 1; of the file named; command-line overrides count on after its end */
     char file[1024];  /* as opened; the journal's callers overwrite it */
     char text[512];   /* the line (cut where longer), without passwords cut out: as stock */
@@ -137,7 +138,7 @@ struct config {
 };
 
 /* Reads the file and then the overrides ("--directive", "value", …; "--sentinel"
- * alone is skipped). path "-" is standard input. Changes the
+ * alone is skipped). Changes the
  * working directory where `dir` says so, at its place among the lines as stock does; include and
  * logfile paths are relative to what is then the working directory. Resolves names in addresses
  * with getaddrinfo when resolve-hostnames is on.

@@ -89,7 +89,7 @@ static void renames_free(struct config_rename *renames, size_t count)
     free(renames);
 }
 
-static void group_free(struct config_group *group)
+static void discard(struct config_group *group)
 {
     free(group->host);
     free(group->auth_user);
@@ -136,13 +136,13 @@ void config_remove(struct config *cfg, struct config_group *group)
     table_take(cfg->layout, group);
     memmove(cfg->groups + i, cfg->groups + i + 1, (cfg->group_count - i - 1) * sizeof(group));
     cfg->group_count--;
-    group_free(group);
+    discard(group);
 }
 
 void config_groups_free(struct config *cfg)
 {
     for (size_t i = 0; i < cfg->group_count; i++) {
-        group_free(cfg->groups[i]);
+        discard(cfg->groups[i]);
     }
     free(cfg->groups);
     free(cfg->layout->table);

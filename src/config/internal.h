@@ -150,6 +150,9 @@ void directive_defaults(struct config_server *server);
 void directive_free(struct config_server *server);
 /* Whether a directive may come several times and adds up. */
 bool directive_many(const char *name);
+/* Words of a redis.conf or valkey.conf that are kept and ignored (known.c). quiet: with nothing
+ * said, because sentinels are often given them. name: lower case. */
+bool known_directive(const char *name, bool *quiet);
 /* Sets err->reason. Returns false, so that it can be returned. */
 bool fail(struct config_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
