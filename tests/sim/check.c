@@ -116,6 +116,8 @@ static void mirror_request(struct world *w, struct mirror *m, const struct ballo
 {
     if (!runid_equal(&m->voted, &b->runid))
         return;
+    if (w->now - m->asked_at >= 2 * w->p.periods.ask)
+        m->ended = true; /* it had lapsed, and an attempt of ours may be about to start */
     if (b->epoch == m->voted_epoch)
         m->asked_at = w->now;
     if (b->epoch > m->asked_epoch)
@@ -130,6 +132,7 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
         m->member_count = 0;
         m->forced = false;
         m->ended = true;
+        m->wished_at = 0;
         if (b->kind == BALLOT_ADD)
             m->quorum = b->u.terms.quorum;
         break;
@@ -156,10 +159,13 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
     }
     case BALLOT_WANT:
         m->forced |= b->u.want.forced;
+        if (m->wished_at == 0)
+            m->wished_at = w->now;
         break;
     case BALLOT_END:
     case BALLOT_CANCEL:
         m->ended = true;
+        m->wished_at = 0;
         break;
     case BALLOT_REQUEST:
         mirror_request(w, m, b);
@@ -179,8 +185,10 @@ static void grant(struct world *w, struct sentinel *s, const struct outcome *o)
     const ms_t lease = 2 * w->p.periods.ask;
     if (m->voted_epoch == o->epoch && runid_equal(&m->voted, &o->leader))
         return; /* told again: the disk refused it before */
-    const bool operators = o->kind == OUTCOME_STARTED && m->forced;
-    if (!s->stock && !operators && runid_known(&m->voted) && !runid_equal(&m->voted, &o->leader) &&
+    /* An operator's attempt does not wait, nor does a wish for more than twice the timeout. */
+    const bool free = o->kind == OUTCOME_STARTED &&
+                      (m->forced || w->now - m->wished_at >= 2 * w->p.failover_timeout);
+    if (!s->stock && !free && runid_known(&m->voted) && !runid_equal(&m->voted, &o->leader) &&
         !runid_equal(&m->voted, &s->myid) && !m->ended && !m->holder_down &&
         m->asked_epoch <= m->voted_epoch && w->now - m->asked_at < lease &&
         w->now - m->voted_at < w->p.periods.election_timeout)
@@ -277,8 +285,10 @@ static void decided(struct world *w, struct sentinel *s, size_t first)
             grant(w, s, o);
         else if (o->kind == OUTCOME_ELECTED)
             elected(w, s, o);
-        else if (o->kind == OUTCOME_LOST)
+        else if (o->kind == OUTCOME_LOST) {
             s->mirrors[o->gid].forced = false;
+            s->mirrors[o->gid].wished_at = 0;
+        }
     }
 }
 

@@ -153,6 +153,20 @@ static bool network_whole(const struct world *w)
     return true;
 }
 
+/* All the others live, and remember: what everybody forgot, nobody can hear. */
+static bool others_remember(const struct world *w, const struct sentinel *s)
+{
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *o = &w->sentinels[i];
+        if (o == s)
+            continue;
+        if (!o->alive ||
+            (w->now - o->booted < 2 * w->p.periods.election_timeout && o->incarnation > i + 1))
+            return false;
+    }
+    return true;
+}
+
 static void reborn(struct world *w, struct sentinel *s, ms_t in)
 {
     if (w->identity_count - w->p.sentinels >= REBORN_MAX || !network_whole(w) || s->stock)
@@ -306,7 +320,7 @@ static void plan_on_sentinel(struct world *w, enum plan_kind kind, struct sentin
     } else if (kind == PLAN_SENTINEL_CRASH) {
         sentinel_crash(w, s, b != 0);
     } else if (kind == PLAN_SENTINEL_REBORN) {
-        if (!s->alive || !network_whole(w))
+        if (!s->alive || !network_whole(w) || !others_remember(w, s))
             return;
         sentinel_crash(w, s, true);
         sentinel_reborn(w, s);
@@ -380,31 +394,68 @@ void nemesis_heal(struct world *w)
     }
 }
 
-static bool anybody_knows(struct world *w, const struct server *v)
+/* The view an operator goes by: the newest configuration anybody has. */
+static const struct group_view *newest_view(struct world *w, uint32_t gid)
+{
+    const struct group_view *best = NULL;
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *s = &w->sentinels[i];
+        if (s->alive && s->groups[gid] != NULL && s->groups[gid]->sentinel_count > 0 &&
+            (best == NULL || s->views[gid].config_epoch > best->config_epoch))
+            best = &s->views[gid];
+    }
+    return best;
+}
+
+static bool known_there(struct world *w, const struct server *v, const struct address *master)
 {
     for (uint32_t i = 0; i < w->p.sentinels; i++) {
         const struct sentinel *s = &w->sentinels[i];
         const struct group *g = s->alive ? s->groups[v->gid] : NULL;
-        if (g != NULL &&
-            (address_equal(&g->master->addr, &v->addr) || group_find_replica(g, &v->addr) != NULL))
+        if (g != NULL && address_equal(&s->views[v->gid].current, master) &&
+            group_find_replica(g, &v->addr) != NULL)
             return true;
     }
     return false;
 }
 
-/* What no sentinel can know, an operator must do: monitor again what is not monitored, and attach
- * a server that RESET or a birth without a disk made everybody forget. */
+/* A sentinel that watches another master than everybody else and hears of nobody (RESET, or a
+ * birth from an old file) can only be told. */
+static void tend_lonely(struct world *w, uint32_t gid, const struct group_view *newest)
+{
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        struct sentinel *s = &w->sentinels[i];
+        const struct group *g = s->alive ? s->groups[gid] : NULL;
+        if (g == NULL || g->sentinel_count > 0 ||
+            address_equal(&s->views[gid].current, &newest->current))
+            continue;
+        sentinel_command(w, s, gid, COMMAND_REMOVE, 0);
+        sentinel_command(w, s, gid, COMMAND_MONITOR,
+                         1 + (ms_t)server_at(w, &newest->current)->index);
+    }
+}
+
+/* What no sentinel can know, an operator must do: monitor again what is not monitored, put right
+ * who watches the wrong master alone, and attach a server that RESET made everybody forget. */
 void nemesis_tend(struct world *w)
 {
     for (uint32_t i = 0; i < w->p.sentinels; i++)
         for (uint32_t gid = 0; w->sentinels[i].alive && gid < w->p.groups; gid++)
             if (w->sentinels[i].groups[gid] == NULL)
                 sentinel_command(w, &w->sentinels[i], gid, COMMAND_MONITOR, 0);
+    if (w->now - w->phase_since < 20000 || w->now - w->tended < 10000)
+        return; /* most puts itself right */
+    w->tended = w->now;
     for (uint32_t gid = 0; gid < w->p.groups; gid++) {
-        struct server *master = present_master(w, gid);
+        const struct group_view *newest = newest_view(w, gid);
+        if (newest == NULL)
+            continue;
+        const struct server *master = server_at(w, &newest->current);
+        assert(master != NULL);
+        tend_lonely(w, gid, newest);
         for (uint32_t i = 0; i < w->servers_of[gid]; i++) {
             struct server *v = &w->servers[gid * SIM_SERVERS_A_GROUP + i];
-            if (master == NULL || v == master || !v->alive || anybody_knows(w, v))
+            if (v == master || !v->alive || known_there(w, v, &newest->current))
                 continue;
             if (v->is_master || v->master != master->index)
                 server_slaveof(w, v, &master->addr);

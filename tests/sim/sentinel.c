@@ -165,6 +165,19 @@ void sentinel_free(struct world *w, struct sentinel *s)
     journal_free(&s->journal);
 }
 
+/* Where the others see the master now: what an operator writes into a new file. */
+static struct address present_address(struct world *w, uint32_t gid)
+{
+    const struct group_view *best = NULL;
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *s = &w->sentinels[i];
+        if (s->alive && s->groups[gid] != NULL &&
+            (best == NULL || s->views[gid].config_epoch > best->config_epoch))
+            best = &s->views[gid];
+    }
+    return best != NULL ? best->current : w->servers[gid * SIM_SERVERS_A_GROUP].addr;
+}
+
 void sentinel_reborn(struct world *w, struct sentinel *s)
 {
     assert(!s->alive);
@@ -175,9 +188,9 @@ void sentinel_reborn(struct world *w, struct sentinel *s)
     for (unsigned i = 0; i < LIMIT_RUNID; i++)
         s->myid.hex[i] = "0123456789abcdef"[draw(w, 16)];
     d->myid = s->myid;
-    for (uint32_t gid = 0; gid < w->p.groups; gid++) { /* the file it was first started with */
+    for (uint32_t gid = 0; gid < w->p.groups; gid++) {
         d->groups[gid].monitored = true;
-        d->groups[gid].addr = w->servers[gid * SIM_SERVERS_A_GROUP].addr;
+        d->groups[gid].addr = present_address(w, gid);
         d->groups[gid].quorum = w->p.quorum;
         d->groups[gid].down_after = w->p.down_after;
     }
@@ -221,11 +234,15 @@ static void command_remove(struct world *w, struct sentinel *s, struct shard *h,
     check_removed(s, gid);
 }
 
-static void command_monitor(struct world *w, struct sentinel *s, struct shard *h, uint32_t gid)
+/* told: server index + 1 that the operator names, 0: what was monitored before. */
+static void command_monitor(struct world *w, struct sentinel *s, struct shard *h, uint32_t gid,
+                            ms_t told)
 {
-    const struct address addr = s->seen_addr[gid].port != 0
-                                    ? s->seen_addr[gid]
-                                    : w->servers[gid * SIM_SERVERS_A_GROUP].addr;
+    struct address addr = s->seen_addr[gid];
+    if (told > 0)
+        addr = w->servers[told - 1].addr;
+    else if (addr.port == 0)
+        addr = w->servers[gid * SIM_SERVERS_A_GROUP].addr;
     const struct entry e = {
         .record = {.kind = RECORD_MONITOR, .gid = gid, .addr = addr, .quorum = w->p.quorum},
         .down_after = w->p.down_after};
@@ -267,7 +284,7 @@ void shard_command(struct world *w, struct sentinel *s, struct shard *h, struct 
     trace(w, (int)s->index, "command %d m%u %lld", (int)p->command, p->gid, (long long)p->amount);
     if (p->command == COMMAND_MONITOR) {
         if (g == NULL)
-            command_monitor(w, s, h, p->gid);
+            command_monitor(w, s, h, p->gid, p->amount);
         return;
     }
     if (g == NULL)

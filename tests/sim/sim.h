@@ -419,8 +419,8 @@ struct mirror {
     bool forced; /* the attempt under way is by SENTINEL FAILOVER */
     /* lease */
     struct runid voted;
-    uint64_t voted_epoch, asked_epoch; /* last vote; greatest epoch its holder asked with */
-    ms_t voted_at, asked_at;
+    uint64_t voted_epoch, asked_epoch;  /* last vote; greatest epoch its holder asked with */
+    ms_t voted_at, asked_at, wished_at; /* wished_at: 0 while there is no wish */
     bool ended, holder_down;
     uint64_t floor_epoch;
 };
@@ -447,7 +447,7 @@ struct sentinel {
     struct mirror mirrors[SIM_GROUPS];
     /* never goes back, across restarts; reset only for an id born anew or by REMOVE */
     uint64_t seen_epoch, seen_config[SIM_GROUPS];
-    struct address seen_addr[SIM_GROUPS];
+    struct address seen_addr[SIM_GROUPS]; /* what MONITOR names after REMOVE */
 };
 
 uint32_t shard_of(const struct sentinel *s, uint32_t gid);
@@ -613,7 +613,7 @@ struct world {
     uint32_t leader_count, leader_cap;
     struct info *scratch_info;
     enum phase phase;
-    ms_t phase_since, calm_since, exam_at;
+    ms_t phase_since, calm_since, tended;
     uint64_t incarnations;
     struct counters count;
     enum verdict verdict;
