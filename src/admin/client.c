@@ -1,0 +1,440 @@
+#include "admin/client.h"
+
+#include "admin/command.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OUTPUT_PAUSE (1024 * 1024) /* unsent bytes at which a client's requests wait */
+#define INPUT_KEEP   4096          /* bytes of room an idle client keeps */
+
+static void *allocated(void *block)
+{
+    if (!block)
+        abort();
+    return block;
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+static void grow_clients(struct admin *a)
+{
+    uint32_t old = a->client_cap, cap = old ? old * 2 : 64;
+
+    a->clients = allocated(realloc(a->clients, cap * sizeof *a->clients));
+    a->generations = allocated(realloc(a->generations, cap * sizeof *a->generations));
+    a->unused = allocated(realloc(a->unused, cap * sizeof *a->unused));
+    for (uint32_t i = cap; i-- > old;) {
+        a->clients[i] = NULL;
+        a->generations[i] = 1;
+        a->unused[a->unused_count++] = i;
+    }
+    a->client_cap = cap;
+}
+
+struct client *client_of(struct admin *a, const struct ticket *t)
+{
+    if (t->index >= a->client_cap || a->generations[t->index] != t->generation)
+        return NULL;
+    return a->clients[t->index];
+}
+
+struct client *client_next(struct admin *a, uint32_t *cursor)
+{
+    while (*cursor < a->client_cap) {
+        struct client *c = a->clients[(*cursor)++];
+        if (c && !c->doomed)
+            return c;
+    }
+    return NULL;
+}
+
+uint32_t client_subscribed(const struct client *c)
+{
+    return c->subscriptions[TOPIC_CHANNEL].count + c->subscriptions[TOPIC_PATTERN].count;
+}
+
+static void unlink_activity(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    *(c->older ? &c->older->newer : &a->oldest) = c->newer;
+    *(c->newer ? &c->newer->older : &a->newest) = c->older;
+    c->older = c->newer = NULL;
+}
+
+static void link_newest(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    c->older = a->newest;
+    *(a->newest ? &a->newest->newer : &a->oldest) = c;
+    a->newest = c;
+}
+
+static void touch(struct client *c)
+{
+    c->active = shard_now(c->admin->shard);
+    unlink_activity(c);
+    link_newest(c);
+}
+
+ms_t client_timeouts(struct admin *a, ms_t now)
+{
+    ms_t idle = (ms_t)a->process->options.timeout * 1000;
+
+    if (idle == 0)
+        return MS_NEVER;
+    while (a->oldest && now - a->oldest->active > idle) {
+        struct client *c = a->oldest;
+        /* As in Redis, whoever waits or listens is not idle: looked at again later. */
+        if (!c->waiting && c->first == c->after && client_subscribed(c) == 0)
+            client_close(c);
+        touch(c);
+    }
+    return a->oldest ? a->oldest->active + idle + 1 : MS_NEVER;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+void client_close(struct client *c)
+{
+    if (c->doomed)
+        return;
+    c->doomed = true;
+    c->next_doomed = c->admin->doomed;
+    c->admin->doomed = c;
+}
+
+void client_goodbye(struct client *c)
+{
+    c->goodbye = true;
+}
+
+static void free_client(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    assert(a->current != c);
+    pubsub_forget(&a->pubsub, c);
+    if (c->stream) {
+        if (c->goodbye)
+            stream_close_after_flush(c->stream);
+        else
+            stream_close(c->stream);
+    }
+    unlink_activity(c);
+    a->clients[c->index] = NULL;
+    a->generations[c->index]++;
+    a->unused[a->unused_count++] = c->index;
+    atomic_fetch_sub_explicit(&a->process->counters.clients, 1, memory_order_relaxed);
+    for (; c->first != c->after; c->first++)
+        buffer_free(&c->slots[c->first % c->slot_cap].text);
+    free(c->slots);
+    resp_free(&c->parser);
+    buffer_free(&c->input);
+    free(c->name);
+    free(c->library);
+    free(c->library_version);
+    free(c);
+}
+
+void admin_settle(struct admin *a)
+{
+    while (a->doomed) {
+        struct client *c = a->doomed;
+        a->doomed = c->next_doomed;
+        free_client(c);
+    }
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static struct slot *slot_at(struct client *c, uint64_t sequence)
+{
+    assert(sequence >= c->first && sequence < c->after);
+    return &c->slots[sequence & (c->slot_cap - 1)];
+}
+
+static struct slot *open_slot(struct client *c)
+{
+    if (c->after - c->first == c->slot_cap) {
+        uint32_t cap = c->slot_cap ? c->slot_cap * 2 : 8;
+        struct slot *slots = allocated(calloc(cap, sizeof *slots));
+        for (uint64_t s = c->first; s != c->after; s++)
+            slots[s & (cap - 1)] = c->slots[s & (c->slot_cap - 1)];
+        free(c->slots);
+        c->slots = slots;
+        c->slot_cap = cap;
+    }
+    struct slot *s = &c->slots[c->after++ & (c->slot_cap - 1)];
+    *s = (struct slot){0};
+    return s;
+}
+
+/* Gives bytes to the client behind everything before them. */
+static void emit(struct client *c, const void *text, size_t len)
+{
+    if (len == 0 || c->doomed)
+        return;
+    if (c->first == c->after) {
+        c->admin->net_output += len;
+        stream_write(c->stream, text, len);
+        return;
+    }
+    struct slot *last = slot_at(c, c->after - 1);
+    if (!last->done) {
+        last = open_slot(c);
+        last->done = true;
+    }
+    buffer_append(&last->text, text, len);
+    c->held += len;
+}
+
+/* Hands over what the requests executed so far had answered at once. */
+static void commit(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    emit(c, a->scratch.data, a->scratch.len);
+    buffer_clear(&a->scratch, 64 * 1024);
+}
+
+struct ticket client_await(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    assert(a->current == c);
+    commit(c);
+    struct slot *s = open_slot(c);
+    s->silent = c->mode == REPLY_OFF || c->mode == REPLY_SKIP;
+    return (struct ticket){c->index, a->generations[c->index], c->after - 1};
+}
+
+static void release(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    while (c->first != c->after) {
+        struct slot *s = slot_at(c, c->first);
+        if (!s->done)
+            return;
+        c->held -= s->text.len;
+        a->net_output += s->text.len;
+        stream_write(c->stream, s->text.data, s->text.len);
+        buffer_free(&s->text);
+        c->first++;
+    }
+    if (c->slot_cap > 64) {
+        free(c->slots);
+        c->slots = NULL;
+        c->slot_cap = 0;
+    }
+}
+
+bool client_answer(struct admin *a, const struct ticket *t, const void *text, size_t len)
+{
+    struct client *c = client_of(a, t);
+
+    if (!c || c->doomed || t->sequence < c->first || t->sequence >= c->after)
+        return false;
+    struct slot *s = slot_at(c, t->sequence);
+    if (s->done)
+        return false;
+    s->done = true;
+    if (!s->silent) {
+        buffer_append(&s->text, text, len);
+        c->held += len;
+    }
+    release(c);
+    return true;
+}
+
+void client_push(struct client *c, const void *text, size_t len)
+{
+    if (c->doomed || c->goodbye)
+        return;
+    assert(c->admin->current != c);
+    if (stream_unsent(c->stream) + c->held > LIMIT_CLIENT_OUTPUT) {
+        atomic_fetch_add_explicit(&c->admin->process->counters.output_closed, 1,
+                                  memory_order_relaxed);
+        client_close(c);
+        return;
+    }
+    emit(c, text, len);
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+static bool ready(const struct client *c)
+{
+    return !c->doomed && !c->goodbye && !c->waiting && c->admin->pause_until == 0 &&
+           c->after - c->first + 2 <= LIMIT_CLIENT_SLOTS &&
+           stream_unsent(c->stream) + c->held + c->admin->scratch.len < OUTPUT_PAUSE;
+}
+
+static void protocol_error(struct client *c)
+{
+    struct admin *a = c->admin;
+    struct reply r = {&a->scratch, c->proto};
+
+    reply_error(&r, "ERR %s", c->parser.error);
+    a->total_errors++;
+    atomic_fetch_add_explicit(&a->process->counters.protocol_errors, 1, memory_order_relaxed);
+    client_goodbye(c);
+}
+
+/* Executes what is whole in bytes[0..len), as far as it may; returns how much was used. */
+static size_t execute(struct client *c, const uint8_t *bytes, size_t len)
+{
+    struct admin *a = c->admin;
+    size_t used = 0;
+
+    assert(!a->current && a->scratch.len == 0);
+    a->current = c;
+    while (ready(c)) {
+        c->parser.strict = !c->authenticated;
+        enum resp_result result = resp_parse(&c->parser, bytes + used, len - used);
+        if (result == RESP_MORE)
+            break;
+        if (result == RESP_BAD) {
+            protocol_error(c);
+            break;
+        }
+        if (c->parser.count > 0)
+            command_execute(c, c->parser.args, c->parser.count);
+        used += c->parser.consumed;
+        resp_shrink(&c->parser);
+    }
+    commit(c);
+    a->current = NULL;
+    return used;
+}
+
+/* After requests were executed or answered: stops or goes on reading, or says goodbye. */
+static void after_work(struct client *c)
+{
+    if (c->doomed)
+        return;
+    if (c->goodbye) {
+        if (c->first == c->after)
+            client_close(c);
+        else if (!stream_paused(c->stream))
+            stream_pause(c->stream);
+        return;
+    }
+    bool go = ready(c);
+    if (go && stream_paused(c->stream))
+        stream_resume(c->stream);
+    else if (!go && !stream_paused(c->stream))
+        stream_pause(c->stream);
+}
+
+void client_continue(struct client *c)
+{
+    if (ready(c) && c->input.len > 0) {
+        buffer_consume(&c->input, execute(c, c->input.data, c->input.len));
+        if (c->input.len == 0)
+            buffer_clear(&c->input, INPUT_KEEP);
+    }
+    after_work(c);
+}
+
+static void on_data(void *owner, const uint8_t *bytes, size_t len)
+{
+    struct client *c = owner;
+    struct admin *a = c->admin;
+
+    a->net_input += len;
+    touch(c);
+    if (c->goodbye || c->doomed)
+        return;
+    if (c->input.len > 0) {
+        buffer_append(&c->input, bytes, len);
+        client_continue(c);
+    } else {
+        size_t used = execute(c, bytes, len);
+        buffer_append(&c->input, bytes + used, len - used);
+        after_work(c);
+    }
+    admin_settle(a);
+}
+
+static void on_drained(void *owner)
+{
+    struct client *c = owner;
+
+    client_continue(c);
+    admin_settle(c->admin);
+}
+
+static void on_down(void *owner, int error)
+{
+    struct client *c = owner;
+    struct admin *a = c->admin;
+
+    c->stream = NULL;
+    client_close(c);
+    admin_settle(a);
+}
+
+static const struct stream_ops client_stream = {
+    .data = on_data, .drained = on_drained, .down = on_down};
+
+/* --- connections ----------------------------------------------------------------------------- */
+
+static bool is_loopback(const struct address *peer)
+{
+    return strncmp(peer->ip, "127.", 4) == 0 || strcmp(peer->ip, "::1") == 0;
+}
+
+/* Why a connection from peer is not wanted; NULL: it is. */
+static const char *refusal(struct process *p, const struct address *peer)
+{
+    const struct process_options *o = &p->options;
+
+    if (atomic_load_explicit(&p->counters.clients, memory_order_relaxed) > o->maxclients)
+        return "-ERR max number of clients reached\r\n";
+    if (o->protected_mode && o->requirepass[0] == '\0' && !is_loopback(peer))
+        return "-DENIED vedette is in protected mode: it has no password, so that only clients on "
+               "this machine are served. Set requirepass, or 'protected-mode no' where the network "
+               "is safe, and restart it.\r\n";
+    return NULL;
+}
+
+void client_accept(struct admin *a, int fd)
+{
+    struct process *p = a->process;
+    struct client *c = allocated(calloc(1, sizeof *c));
+
+    if (a->unused_count == 0)
+        grow_clients(a);
+    c->admin = a;
+    c->index = a->unused[--a->unused_count];
+    a->clients[c->index] = c;
+    c->fd = fd;
+    c->proto = 2;
+    c->created = c->active = shard_now(a->shard);
+    c->authenticated = p->options.requirepass[0] == '\0';
+    resp_init(&c->parser);
+    link_newest(c);
+    atomic_fetch_add_explicit(&p->counters.clients, 1, memory_order_relaxed);
+    c->id =
+        1 + atomic_fetch_add_explicit(&p->counters.connections_received, 1, memory_order_relaxed);
+    c->stream =
+        stream_adopt(shard_client_ring(a->shard), fd, p->options.tcp_keepalive, &client_stream, c);
+    if (!stream_peer(c->stream, &c->peer))
+        c->peer = (struct address){.ip = "?"};
+    if (!stream_local(c->stream, &c->local))
+        c->local = (struct address){.ip = "?"};
+    const char *why = refusal(p, &c->peer);
+    if (why) {
+        atomic_fetch_add_explicit(&p->counters.connections_refused, 1, memory_order_relaxed);
+        stream_write(c->stream, why, strlen(why));
+        client_goodbye(c);
+        client_close(c);
+    }
+    admin_settle(a);
+}

@@ -1,0 +1,389 @@
+#include "admin/command.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define NAME_MAX_LEN 48 /* of "command|subcommand"; anything longer is unknown */
+#define BUCKETS      512
+
+#define FLAGS_BASIC     (COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
+#define FLAGS_SUBSCRIBE (FLAGS_BASIC | COMMAND_PUBSUB | COMMAND_SUBSCRIBED)
+#define FLAGS_GREETING  (FLAGS_BASIC | COMMAND_FAST | COMMAND_NO_AUTH | COMMAND_ALLOW_BUSY)
+
+const struct command command_table[] = {
+    {.name = "acl",
+     .arity = -2,
+     .subcommands = acl_subcommands,
+     .since = "6.0.0",
+     .group = "server",
+     .summary = "Commands about users and what they may do"},
+    {.name = "auth",
+     .arity = -2,
+     .flags = FLAGS_GREETING | COMMAND_CONNECTION,
+     .run = command_auth,
+     .since = "1.0.0",
+     .group = "connection",
+     .summary = "Shows the password that is asked for"},
+    {.name = "client",
+     .arity = -2,
+     .subcommands = client_subcommands,
+     .since = "2.4.0",
+     .group = "connection",
+     .summary = "Commands about client connections"},
+    {.name = "command",
+     .arity = -1,
+     .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_CONNECTION,
+     .run = command_command,
+     .subcommands = command_subcommands,
+     .since = "2.8.13",
+     .group = "server",
+     .summary = "Describes all commands",
+     .tips = "nondeterministic_output_order"},
+    {.name = "hello",
+     .arity = -1,
+     .flags = FLAGS_GREETING | COMMAND_CONNECTION,
+     .run = command_hello,
+     .since = "6.0.0",
+     .group = "connection",
+     .summary = "Chooses the protocol, with AUTH and SETNAME on the way"},
+    {.name = "info",
+     .arity = -1,
+     .flags = COMMAND_LOADING | COMMAND_STALE | COMMAND_DANGEROUS,
+     .run = command_info,
+     .since = "1.0.0",
+     .group = "server",
+     .summary = "State and counters of this sentinel, in sections",
+     .tips = "nondeterministic_output request_policy:all_shards response_policy:special"},
+    {.name = "ping",
+     .arity = -1,
+     .flags = COMMAND_FAST | COMMAND_CONNECTION | COMMAND_SUBSCRIBED,
+     .run = command_ping,
+     .since = "1.0.0",
+     .group = "connection",
+     .summary = "Answers PONG, or the argument",
+     .tips = "request_policy:all_shards response_policy:all_succeeded"},
+    {.name = "psubscribe",
+     .arity = -2,
+     .flags = FLAGS_SUBSCRIBE,
+     .run = command_psubscribe,
+     .since = "2.0.0",
+     .group = "pubsub",
+     .summary = "Listens to all channels that match patterns"},
+    {.name = "publish",
+     .arity = 3,
+     .flags = COMMAND_PUBSUB | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST,
+     .run = command_publish,
+     .since = "2.0.0",
+     .group = "pubsub",
+     .summary = "Takes the hello of another sentinel"},
+    {.name = "punsubscribe",
+     .arity = -1,
+     .flags = FLAGS_SUBSCRIBE,
+     .run = command_punsubscribe,
+     .since = "2.0.0",
+     .group = "pubsub",
+     .summary = "Stops listening to patterns"},
+    {.name = "quit",
+     .arity = -1,
+     .flags = FLAGS_GREETING | COMMAND_CONNECTION | COMMAND_SUBSCRIBED,
+     .run = command_quit,
+     .since = "1.0.0",
+     .group = "connection",
+     .summary = "Closes the connection"},
+    {.name = "reset",
+     .arity = 1,
+     .flags = FLAGS_GREETING | COMMAND_CONNECTION | COMMAND_SUBSCRIBED,
+     .run = command_reset,
+     .since = "6.2.0",
+     .group = "connection",
+     .summary = "Makes the connection as good as new"},
+    {.name = "role",
+     .arity = 1,
+     .flags = FLAGS_BASIC | COMMAND_FAST | COMMAND_ADMIN | COMMAND_DANGEROUS,
+     .run = command_role,
+     .since = "2.8.12",
+     .group = "server",
+     .summary = "The role, sentinel, and the names of the masters"},
+    {.name = "sentinel",
+     .arity = -2,
+     .flags = COMMAND_ADMIN | COMMAND_DANGEROUS,
+     .subcommands = sentinel_subcommands,
+     .since = "2.8.4",
+     .group = "sentinel",
+     .summary = "Commands about masters, replicas, sentinels and failovers"},
+    {.name = "shutdown",
+     .arity = -1,
+     .flags =
+         FLAGS_BASIC | COMMAND_ADMIN | COMMAND_DANGEROUS | COMMAND_NO_MULTI | COMMAND_ALLOW_BUSY,
+     .run = command_shutdown,
+     .since = "1.0.0",
+     .group = "server",
+     .summary = "Saves sentinel.conf and ends"},
+    {.name = "subscribe",
+     .arity = -2,
+     .flags = FLAGS_SUBSCRIBE,
+     .run = command_subscribe,
+     .since = "2.0.0",
+     .group = "pubsub",
+     .summary = "Listens to channels: the names of events"},
+    {.name = "unsubscribe",
+     .arity = -1,
+     .flags = FLAGS_SUBSCRIBE,
+     .run = command_unsubscribe,
+     .since = "2.0.0",
+     .group = "pubsub",
+     .summary = "Stops listening to channels"},
+};
+const size_t command_count = sizeof command_table / sizeof command_table[0];
+
+/* --- finding --------------------------------------------------------------------------------- */
+
+static const struct command *buckets[BUCKETS]; /* written once, before anybody reads */
+
+static unsigned hash_name(const char *name, size_t len)
+{
+    unsigned hash = 2166136261u;
+
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+    return (hash ^ hash >> 15) & (BUCKETS - 1);
+}
+
+static void insert(const struct command *command)
+{
+    unsigned at = hash_name(command->name, strlen(command->name));
+
+    assert(strlen(command->name) < NAME_MAX_LEN);
+    while (buckets[at])
+        at = (at + 1) & (BUCKETS - 1);
+    buckets[at] = command;
+}
+
+static size_t subcommand_count(const struct command *command)
+{
+    if (command->subcommands == client_subcommands)
+        return client_subcommand_count;
+    if (command->subcommands == command_subcommands)
+        return command_subcommand_count;
+    if (command->subcommands == sentinel_subcommands)
+        return sentinel_subcommand_count;
+    if (command->subcommands == acl_subcommands)
+        return acl_subcommand_count;
+    return 0;
+}
+
+static void fill(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < command_count; i++) {
+        insert(&command_table[i]);
+        for (size_t j = 0; j < subcommand_count(&command_table[i]); j++) {
+            insert(&command_table[i].subcommands[j]);
+            count++;
+        }
+    }
+    assert(count + command_count < BUCKETS / 2);
+}
+
+void command_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, fill);
+}
+
+size_t command_subcommands_of(const struct command *command)
+{
+    return subcommand_count(command);
+}
+
+static size_t fold(char *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+    return len;
+}
+
+const struct command *command_find(const char *name, size_t len, const char *sub, size_t sub_len)
+{
+    char key[NAME_MAX_LEN + 1];
+
+    if (len > NAME_MAX_LEN || (sub && len + 1 + sub_len > NAME_MAX_LEN))
+        return NULL;
+    size_t key_len = fold(key, name, len);
+    if (sub) {
+        key[key_len++] = '|';
+        key_len += fold(key + key_len, sub, sub_len);
+    }
+    for (unsigned at = hash_name(key, key_len); buckets[at]; at = (at + 1) & (BUCKETS - 1)) {
+        const char *known = buckets[at]->name;
+        if (strlen(known) == key_len && memcmp(known, key, key_len) == 0)
+            return buckets[at];
+    }
+    return NULL;
+}
+
+/* --- helpers --------------------------------------------------------------------------------- */
+
+bool arg_is(const struct resp_arg *arg, const char *word)
+{
+    return arg->len == strlen(word) && strncasecmp(arg->text, word, arg->len) == 0;
+}
+
+bool arg_integer(const struct resp_arg *arg, int64_t *out)
+{
+    bool negative = arg->len > 0 && arg->text[0] == '-';
+    uint64_t value;
+
+    if (!parse_u64(arg->text + negative, arg->len - negative, INT64_MAX, &value))
+        return false;
+    *out = negative ? -(int64_t)value : (int64_t)value;
+    return true;
+}
+
+bool arg_yes_no(const struct resp_arg *arg, bool *out)
+{
+    *out = arg_is(arg, "yes");
+    return *out || arg_is(arg, "no");
+}
+
+char *arg_copy(const struct resp_arg *arg)
+{
+    char *copy = malloc(arg->len + 1);
+
+    if (!copy)
+        abort();
+    memcpy(copy, arg->text, arg->len);
+    copy[arg->len] = '\0';
+    return copy;
+}
+
+void reply_wrong_arity(struct call *call)
+{
+    reply_error(&call->reply, "ERR wrong number of arguments for '%s' command",
+                call->command->name);
+}
+
+void reply_syntax_error(struct call *call)
+{
+    reply_error(&call->reply, "ERR syntax error");
+}
+
+void reply_lines(struct call *call, const char *const *lines, size_t count)
+{
+    reply_array(&call->reply, count);
+    for (size_t i = 0; i < count; i++)
+        reply_simple(&call->reply, lines[i]);
+}
+
+/* --- executing ------------------------------------------------------------------------------- */
+
+static void reply_unknown(struct call *call)
+{
+    char shown[160];
+    size_t len = 0;
+
+    for (size_t i = 1; i < call->count && len < 128; i++) {
+        int room = 128 - (int)len;
+        int size = call->args[i].len < (size_t)room ? (int)call->args[i].len : room;
+        len +=
+            (size_t)snprintf(shown + len, sizeof shown - len, "'%.*s' ", size, call->args[i].text);
+    }
+    shown[len] = '\0';
+    reply_error(&call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                ARG_SHOWN(&call->args[0]), shown);
+}
+
+static void reply_unknown_subcommand(struct call *call)
+{
+    char upper[NAME_MAX_LEN + 1];
+    size_t len = strlen(call->command->name);
+
+    for (size_t i = 0; i <= len; i++)
+        upper[i] = (char)toupper((unsigned char)call->command->name[i]);
+    reply_error(&call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                ARG_SHOWN(&call->args[1]), upper);
+}
+
+/* A browser that was tricked into talking to this port begins like this. */
+static bool is_http(const struct resp_arg *word)
+{
+    return arg_is(word, "post") || arg_is(word, "host:");
+}
+
+/* Finds the command and checks all that does not depend on it alone. False: answered. */
+static bool admit(struct call *call)
+{
+    const struct resp_arg *args = call->args;
+    struct client *c = call->client;
+
+    if (is_http(&args[0])) {
+        shard_log(call->admin->shard, EVENT_WARNING,
+                  "A client at %s speaks HTTP: somebody may be attacking through a browser. "
+                  "Connection closed.",
+                  c->peer.ip);
+        client_close(c);
+        return false;
+    }
+    call->command = command_find(args[0].text, args[0].len, NULL, 0);
+    if (!call->command || memchr(args[0].text, '|', args[0].len)) {
+        reply_unknown(call);
+        return false;
+    }
+    if (call->command->subcommands && call->count > 1) {
+        const struct command *sub =
+            command_find(args[0].text, args[0].len, args[1].text, args[1].len);
+        if (!sub) {
+            reply_unknown_subcommand(call);
+            return false;
+        }
+        call->command = sub;
+    }
+    int64_t count = (int64_t)call->count, arity = call->command->arity;
+    if (arity >= 0 ? count != arity : count < -arity) {
+        reply_wrong_arity(call);
+        return false;
+    }
+    if (!c->authenticated && !(call->command->flags & COMMAND_NO_AUTH)) {
+        reply_error(&call->reply, "NOAUTH Authentication required.");
+        return false;
+    }
+    if (c->proto == 2 && client_subscribed(c) > 0 && !(call->command->flags & COMMAND_SUBSCRIBED)) {
+        reply_error(&call->reply,
+                    "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT "
+                    "/ RESET are allowed in this context",
+                    call->command->name);
+        return false;
+    }
+    return true;
+}
+
+void command_execute(struct client *c, const struct resp_arg *args, size_t count)
+{
+    struct admin *a = c->admin;
+    struct call call = {.admin = a, .client = c, .args = args, .count = count};
+    size_t start = a->scratch.len;
+
+    assert(count > 0 && a->current == c);
+    call.reply = (struct reply){&a->scratch, c->proto};
+    a->commands++;
+    if (admit(&call)) {
+        c->last = call.command;
+        call.command->run(&call);
+    }
+    if (a->scratch.len > start) {
+        a->total_errors += a->scratch.data[start] == '-';
+        if (c->mode == REPLY_OFF || c->mode == REPLY_SKIP)
+            a->scratch.len = start;
+    }
+    if (c->mode == REPLY_SKIP)
+        c->mode = REPLY_ON;
+    else if (c->mode == REPLY_SKIP_NEXT)
+        c->mode = REPLY_SKIP;
+}
