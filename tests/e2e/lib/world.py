@@ -1,0 +1,109 @@
+"""Everything that one test starts."""
+
+import os
+
+from lib.process import tail
+from lib.sentinel import Sentinel
+from lib.server import RedisServer
+from lib.wait import wait_until
+
+
+class World:
+    def __init__(self, directory, kind):
+        self.directory, self.kind = directory, kind
+        self.processes, self.others = [], []
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _own(self, process):
+        self.processes.append(process)
+        return process
+
+    # --- servers ----------------------------------------------------------------------------------
+
+    def server(self, name, follows=None, lines=()):
+        return self._own(RedisServer(name, self.path(name), follows, lines)).start()
+
+    def group(self, replicas=1, prefix="", lines=()):
+        """(master, [replicas]), linked up."""
+        master = self.server(prefix + "master", lines=lines)
+        found = [self.server("%sreplica%d" % (prefix, i + 1), follows=master, lines=lines)
+                 for i in range(replicas)]
+        for replica in found:
+            replica.wait_role("slave", of=master)
+        return master, found
+
+    # --- sentinels --------------------------------------------------------------------------------
+
+    def sentinel(self, name, lines=(), kind=None, port=None, bare=False):
+        """Not started yet. kind: the one under test if not given."""
+        return self._own(Sentinel(kind or self.kind, name, self.path(name), lines, port, bare))
+
+    def sentinels(self, kinds, master, quorum=2, down_after=1000, failover_timeout=10000,
+                  name="mymaster", lines=()):
+        """Started, and all knowing each other and the replicas."""
+        text = monitor_lines(master, quorum, down_after, failover_timeout, name) + list(lines)
+        found = [self.sentinel("s%d" % (i + 1), text, kind) for i, kind in enumerate(kinds)]
+        for sentinel in found:
+            sentinel.start()
+        return found
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def close(self):
+        """Stops everything; what was wrong with how it ended."""
+        complaints = [process.end() for process in reversed(self.processes)]
+        for other in self.others:
+            other.close()
+        return [complaint for complaint in complaints if complaint]
+
+    def report(self):
+        """[(title, text)] for a failed test."""
+        shown = []
+        for process in self.processes:
+            for title, path in process.logs():
+                text = tail(path, 15 if isinstance(process, RedisServer) else 80)
+                if text.strip():
+                    shown.append((title, text))
+        return shown
+
+
+def monitor_lines(master, quorum=2, down_after=1000, failover_timeout=10000, name="mymaster",
+                  parallel_syncs=1):
+    return ["sentinel monitor %s 127.0.0.1 %d %d" % (name, master.port, quorum),
+            "sentinel down-after-milliseconds %s %d" % (name, down_after),
+            "sentinel failover-timeout %s %d" % (name, failover_timeout),
+            "sentinel parallel-syncs %s %d" % (name, parallel_syncs)]
+
+
+def wait_known(sentinels, replicas, name="mymaster", patience=15.0):
+    """Every one knows so many replicas, with fresh INFO, and all the other sentinels."""
+    def ready(sentinel):
+        master = sentinel.master(name)
+        return (int(master["num-slaves"]) == replicas
+                and int(master["num-other-sentinels"]) == len(sentinels) - 1
+                and master["flags"] == "master"
+                and all(replica["flags"] == "slave" and replica["master-link-status"] == "ok"
+                        for replica in sentinel.replicas(name))
+                and all(peer["flags"] == "sentinel" for peer in sentinel.sentinels(name)))
+    for sentinel in sentinels:
+        wait_until(lambda: ready(sentinel), patience,
+                   "%s knows %d replicas and %d other sentinels" % (
+                       sentinel.name, replicas, len(sentinels) - 1))
+
+
+def wait_switched(sentinels, old, patience=15.0, name="mymaster"):
+    """Every one names one and the same new master; its port."""
+    def agreed():
+        ports = {sentinel.master_port(name) for sentinel in sentinels}
+        return ports.pop() if len(ports) == 1 and old.port not in ports else None
+    return wait_until(agreed, patience, "all sentinels name the same new master")
+
+
+def leader_of(sentinels, since=None):
+    """The sentinel that promoted: the only one that said +promoted-slave."""
+    leaders = [s for i, s in enumerate(sentinels)
+               if s.find("+promoted-slave", since=since[i] if since else 0)]
+    assert len(leaders) == 1, "leaders: %s" % [s.name for s in leaders]
+    return leaders[0]
