@@ -131,6 +131,10 @@ static void take_other(struct step *s, const struct group_commit *c)
                        g->name, (unsigned long long)g->fo.epoch, c->from.hex,
                        (unsigned long long)c->epoch);
             failover_abort(s);
+        } else if (running) {
+            /* Our attempt is for a later configuration and goes on: the elector must not end it. */
+            group_send_all(s, SEND_HELLO);
+            return;
         }
         group_send_all(s, SEND_HELLO);
     } else {
