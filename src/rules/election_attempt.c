@@ -22,14 +22,14 @@ void attempt_touch(struct election *e, uint32_t gid, ms_t now)
 {
     const struct seat *s = &e->seats[gid];
     if (s->phase != PHASE_NONE && s->phase != PHASE_LEADING)
-        heap_set(e, gid, now);
+        agenda_set(e, gid, now);
 }
 
 static void list_ready(struct election *e, uint32_t gid)
 {
     struct seat *s = &e->seats[gid];
     s->phase = PHASE_READY;
-    heap_set(e, gid, MS_NEVER);
+    agenda_set(e, gid, MS_NEVER);
     if (!s->listed) {
         s->listed = true;
         gid_list_add(&e->ready, gid);
@@ -72,7 +72,7 @@ void attempt_want(struct election *e, const struct ballot *b, ms_t now, struct e
 void attempt_clear(struct election *e, uint32_t gid)
 {
     struct seat *s = &e->seats[gid];
-    heap_set(e, gid, MS_NEVER);
+    agenda_set(e, gid, MS_NEVER);
     free(s->attempt);
     s->attempt = NULL;
     s->phase = PHASE_NONE;
@@ -151,7 +151,7 @@ static void elect(struct election *e, uint32_t gid, struct election_update *up)
 {
     struct seat *s = &e->seats[gid];
     s->phase = PHASE_LEADING;
-    heap_set(e, gid, MS_NEVER);
+    agenda_set(e, gid, MS_NEVER);
     update_outcome(up, OUTCOME_ELECTED, gid, s->attempt->epoch)->leader = e->env->myid;
     e->counters.elected++;
 }
@@ -173,7 +173,7 @@ static void drop_round(struct election *e, uint32_t gid, ms_t now)
     s->phase = PHASE_BACKOFF;
     s->attempt->next_at = now + draw_backoff(e, s->attempt->round);
     s->attempt->leased = false;
-    heap_set(e, gid, now);
+    agenda_set(e, gid, now);
 }
 
 void attempt_voted_for_other(struct election *e, uint32_t gid, ms_t now)
@@ -202,7 +202,7 @@ static void look_at_wish(struct election *e, uint32_t gid, ms_t now)
     }
     if (due > now) {
         s->phase = PHASE_WAIT;
-        heap_set(e, gid, due);
+        agenda_set(e, gid, due);
     } else {
         list_ready(e, gid);
     }
@@ -250,10 +250,10 @@ static void go_on_forced(struct election *e, uint32_t gid, ms_t now, struct elec
     } else if (e->refused) {
         attempt_lose(e, gid, LOST_JOURNAL, up);
     } else if (blocked(e)) {
-        heap_set(e, gid, now + LIMIT_BATCH_DELAY);
+        agenda_set(e, gid, now + LIMIT_BATCH_DELAY);
     } else {
         a->go_on = true;
-        heap_set(e, gid, MS_NEVER);
+        agenda_set(e, gid, MS_NEVER);
         gid_list_add(&e->starters, gid);
     }
 }
@@ -278,7 +278,7 @@ static void look_at_round(struct election *e, uint32_t gid, ms_t now, struct ele
     }
     ms_t due = sooner_of(a->deadline, a->forced_at);
     if (!round_is_lost(e, s, votes, needed, now, &due))
-        heap_set(e, gid, due);
+        agenda_set(e, gid, due);
     else if (a->round >= LIMIT_ROUNDS && !a->forced)
         attempt_lose(e, gid, LOST_TIMEOUT, up);
     else
@@ -310,11 +310,11 @@ static void look_at_backoff(struct election *e, uint32_t gid, ms_t now, struct e
     if (due <= now && blocked(e))
         due = now + LIMIT_BATCH_DELAY;
     if (due <= now) {
-        heap_set(e, gid, MS_NEVER);
+        agenda_set(e, gid, MS_NEVER);
         gid_list_add(&e->starters, gid);
         return;
     }
-    heap_set(e, gid, sooner_of(due, sooner_of(a->deadline, a->forced_at)));
+    agenda_set(e, gid, sooner_of(due, sooner_of(a->deadline, a->forced_at)));
 }
 
 static void look_at(struct election *e, uint32_t gid, ms_t now, struct election_update *up)
@@ -484,11 +484,11 @@ void election_pass(struct election *e, ms_t now, struct election_update *up)
     record_unsure(e, up);
     if (e->env->muted)
         lose_all(e, up);
-    while (heap_next(e) <= now)
+    while (agenda_next(e) <= now)
         look_at(e, e->heap.gids[0], now, up);
     gather_ready(e, now);
     start_batch(e, now, up);
-    while (heap_next(e) <= now) /* rounds that were lost at once */
+    while (agenda_next(e) <= now) /* rounds that were lost at once */
         look_at(e, e->heap.gids[0], now, up);
     assert(e->starters.count == 0);
 }
@@ -499,7 +499,7 @@ ms_t election_next_deadline(const struct election *e)
         return e->now;
     if (e->forced_ready > 0 && !blocked(e))
         return e->now;
-    ms_t next = heap_next(e);
+    ms_t next = agenda_next(e);
     if (e->ready.count > 0)
         next = sooner_of(next, e->batch_at);
     return next;

@@ -143,8 +143,8 @@ void seat_member_add(struct election *e, struct seat *s, const struct runid *id)
 void seat_member_drop(struct election *e, struct seat *s, struct member *m);
 void seat_clear_members(struct election *e, struct seat *s);
 /* Enters or moves the group in the heap; MS_NEVER takes it out. */
-void heap_set(struct election *e, uint32_t gid, ms_t due);
-ms_t heap_next(const struct election *e);
+void agenda_set(struct election *e, uint32_t gid, ms_t due);
+ms_t agenda_next(const struct election *e);
 
 /* --- election_update.c ---------------------------------------------------------------------- */
 struct record *update_record(struct election_update *up, enum record_kind kind, uint32_t gid,

@@ -232,7 +232,7 @@ static void heap_sift(struct election *e, size_t at)
     heap_put(e, at, gid);
 }
 
-void heap_set(struct election *e, uint32_t gid, ms_t due)
+void agenda_set(struct election *e, uint32_t gid, ms_t due)
 {
     struct seat *s = &e->seats[gid];
     s->due = due;
@@ -253,7 +253,7 @@ void heap_set(struct election *e, uint32_t gid, ms_t due)
     }
 }
 
-ms_t heap_next(const struct election *e)
+ms_t agenda_next(const struct election *e)
 {
     return e->heap.count > 0 ? e->seats[e->heap.gids[0]].due : MS_NEVER;
 }
