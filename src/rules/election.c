@@ -115,11 +115,25 @@ static void group_add(struct election *e, const struct ballot *b, struct electio
     add_votes(e, s, b, up);
 }
 
-static void group_remove(struct election *e, uint32_t gid)
+/* What was decided for a group in the batch that also removes it must not reach a group that takes
+ * its name at once: that would take the answers for its own. */
+static void drop_outcomes(struct election_update *up, uint32_t gid)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < up->outcome_count; i++) {
+        const struct outcome *o = &up->outcomes[i];
+        if (o->gid != gid || o->kind == OUTCOME_NEW_EPOCH || o->kind == OUTCOME_VOTED)
+            up->outcomes[kept++] = *o;
+    }
+    up->outcome_count = kept;
+}
+
+static void group_remove(struct election *e, uint32_t gid, struct election_update *up)
 {
     struct seat *s = seat_find(e, gid);
     if (!s)
         return;
+    drop_outcomes(up, gid);
     attempt_clear(e, gid);
     seat_clear_members(e, s);
     s->present = s->lease = false;
@@ -179,10 +193,10 @@ static void group_end(struct election *e, uint32_t gid, ms_t now)
         return;
     s->lease = false;
     s->suitor_at = 0;
-    if (s->phase == PHASE_WAIT || s->phase == PHASE_READY)
-        attempt_touch(e, gid, now);
-    else
+    if (s->phase == PHASE_LEADING)
         attempt_clear(e, gid);
+    else
+        attempt_touch(e, gid, now); /* an attempt that still runs is ended by CANCEL only */
 }
 
 static void group_config(struct election *e, const struct ballot *b, struct election_update *up)
@@ -210,7 +224,7 @@ void election_ballot(struct election *e, const struct ballot *b, ms_t now,
         group_add(e, b, up);
         break;
     case BALLOT_REMOVE:
-        group_remove(e, b->gid);
+        group_remove(e, b->gid, up);
         break;
     case BALLOT_SET:
         if ((s = seat_find(e, b->gid)) != NULL) {

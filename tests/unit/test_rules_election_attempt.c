@@ -341,6 +341,21 @@ static void test_cancel(void **state)
     bench_close(&b);
 }
 
+/* END is about leases and leaders: the owner of a running attempt waits for ELECTED or LOST. */
+static void test_end_does_not_swallow_an_attempt(void **state)
+{
+    struct bench b;
+    bench_open(&b);
+    add_group(&b, 1, "bc");
+    start(&b, 1);
+    say(&b, BALLOT_END, 1);
+    clear(&b);
+    answer(&b, 1, 'b', 'a', 1);
+    pass(&b);
+    assert_int_equal(count_outcomes(&b, OUTCOME_ELECTED), 1);
+    bench_close(&b);
+}
+
 static void test_newer_config_ends_an_attempt(void **state)
 {
     struct bench b;
@@ -725,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_events_end_the_wait),
         cmocka_unit_test(test_new_member_holds_back_a_wish),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_end_does_not_swallow_an_attempt),
         cmocka_unit_test(test_newer_config_ends_an_attempt),
         cmocka_unit_test(test_split_vote_retries),
         cmocka_unit_test(test_rounds_are_bounded),

@@ -2,7 +2,7 @@
  * test_rules_election_cluster <first seed> <last seed> runs others. */
 #include "election_cluster.h"
 
-static uint64_t first = 1, last = 150;
+static uint64_t first = 1, last = 500;
 
 static void test_seeds_with_faults(void **state)
 {
