@@ -357,6 +357,13 @@ static bool attempt_on(const struct group *g)
     return g->fo.state != FAILOVER_NONE;
 }
 
+/* Whether votes are asked for. Whoever gave us one is asked on while the failover runs: that keeps
+ * him from starting his own; but not once our round is dropped (design.md §4.6). */
+static bool voting(const struct group *g)
+{
+    return attempt_on(g) && !g->fo.paused;
+}
+
 void group_ask(struct step *s, struct instance *sentinel)
 {
     const struct group *g = s->g;
@@ -365,7 +372,7 @@ void group_ask(struct step *s, struct instance *sentinel)
     struct action *a = update_add(s->up, ACTION_ASK);
     a->inst = sentinel;
     a->addr = g->master->addr;
-    a->vote = attempt_on(g);
+    a->vote = voting(g);
     a->epoch = a->vote ? g->fo.epoch : g->env->current_epoch;
 }
 

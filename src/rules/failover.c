@@ -27,7 +27,7 @@ void failover_clear(struct group *g, ms_t now)
     fo->state = FAILOVER_NONE;
     fo->changed = now;
     fo->epoch = 0;
-    fo->elected = fo->exec_ok = fo->lost_exec = false;
+    fo->elected = fo->paused = fo->exec_ok = fo->lost_exec = false;
     fo->promoted = NULL;
 }
 
@@ -181,6 +181,7 @@ static void started(struct step *s, const struct outcome *o)
         update_event_instance(s->up, EVENT_TRY_FAILOVER, g, g->master, NULL);
     }
     fo->epoch = o->epoch;
+    fo->paused = false;
     note_vote(s, &g->env->myid, o->epoch);
     group_ask_all(s);
 }
@@ -195,6 +196,7 @@ static void elected(struct step *s, const struct outcome *o)
     if (fo->state != FAILOVER_WAIT_START || o->epoch < fo->epoch)
         return;
     fo->epoch = o->epoch;
+    fo->paused = false;
     fo->elected = true; /* failover_run() goes on from here, in TILT not yet */
 }
 
@@ -225,7 +227,11 @@ static void voted(struct step *s, const struct outcome *o)
 {
     struct failover *fo = &s->g->fo;
     note_vote(s, &o->leader, o->epoch);
-    if (runid_equal(&o->leader, &s->g->env->myid) || fo->state != FAILOVER_NONE)
+    if (runid_equal(&o->leader, &s->g->env->myid))
+        return;
+    if (fo->state == FAILOVER_WAIT_START && !fo->elected)
+        fo->paused = true;
+    if (fo->state != FAILOVER_NONE)
         return;
     fo->started = s->now + (ms_t)prng_below(&s->g->prng, 1000);
     fo->own = fo->deaf = false;

@@ -405,6 +405,7 @@ void group_step(struct group *g, const struct group_event *ev, struct update *up
     down_judge_quorum(&s);
     failover_want(&s);
     failover_run(&s);
+    failover_want(&s); /* the failover may have ended */
     down_ask(&s);
 
     group_view(g, &after);

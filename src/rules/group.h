@@ -56,6 +56,7 @@ struct failover {
     ms_t next_poll;    /* of the replicas we wait for (design.md §4.8) */
     bool exec_ok;      /* the promotion's EXEC was answered */
     bool elected;      /* OUTCOME_ELECTED came */
+    bool paused;       /* our round was dropped for another's: no votes are asked for meanwhile */
     bool own;        /* `started` is of our own attempt: 2 x failover-timeout wait for it. The wait
                         after a vote for another is the elector's (design.md §4.6) */
     bool lost_exec;  /* the promotion's transaction failed or its link broke: send it again */

@@ -331,8 +331,7 @@ static inline void give_peer(struct world *w, uint32_t peer)
     live.cmd_opening = !alive;
     live.cmd_up = alive;
     live.ping_pending = alive ? 0 : live.ping_pending;
-    if (alive)
-        live.reply_ok = live.reply_any = w->now;
+    live.reply_ok = live.reply_any = w->now; /* or until now */
     step(w, (struct group_event){.kind = GROUP_PEER, .inst = inst, .live = &live});
 }
 
