@@ -267,6 +267,7 @@ static void peer_up(void *owner)
         p->live.ping_pending = s->now;
     }
     p->next_ping = s->now + s->env.periods.ping;
+    p->told_suspect = true; /* the groups see a PING pending: they must hear of its answer */
     tell_shards(p, true);
     peer_schedule(p);
 }

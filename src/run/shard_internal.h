@@ -69,7 +69,7 @@ struct peer_link {
     struct link *link;
     struct liveness live;
     ms_t next_ping;
-    bool told_suspect;
+    bool told_suspect; /* the groups were told of a pending PING: its answer matters to them */
 };
 _Static_assert(LIMIT_SHARDS <= 64, "a bit per shard in peer_link.joined");
 
