@@ -52,22 +52,22 @@ static void explain_refusal(char *text, size_t text_len)
     }
 }
 
-static void explain_limit(const char *what, int resource, const char *name, const char *advice,
-                          char *text, size_t text_len)
+static void explain_limit(const char *what, const struct rlimit *limit, const char *name,
+                          const char *advice, char *text, size_t text_len)
 {
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    if (limit->rlim_cur == RLIM_INFINITY) {
         snprintf(text, text_len, "%s; %s is unlimited, so the machine or control group is out",
                  what, name);
     } else {
         snprintf(text, text_len, "%s: %s is %llu; %s", what, name,
-                 (unsigned long long)limit.rlim_cur, advice);
+                 (unsigned long long)limit->rlim_cur, advice);
     }
 }
 
 void uring_explain(int error, char *text, size_t text_len)
 {
     struct utsname kernel = {0};
+    struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
     uname(&kernel);
     switch (error) {
     case ENOSYS:
@@ -88,11 +88,13 @@ void uring_explain(int error, char *text, size_t text_len)
         explain_refusal(text, text_len);
         break;
     case EMFILE:
-        explain_limit("no file descriptor left for io_uring", RLIMIT_NOFILE, "RLIMIT_NOFILE",
+        getrlimit(RLIMIT_NOFILE, &limit);
+        explain_limit("no file descriptor left for io_uring", &limit, "RLIMIT_NOFILE",
                       "raise it (ulimit -n, LimitNOFILE=)", text, text_len);
         break;
     case ENOMEM:
-        explain_limit("no memory for io_uring", RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK",
+        getrlimit(RLIMIT_MEMLOCK, &limit);
+        explain_limit("no memory for io_uring", &limit, "RLIMIT_MEMLOCK",
                       "raise it (ulimit -l, LimitMEMLOCK=) or the memory of the control group",
                       text, text_len);
         break;
