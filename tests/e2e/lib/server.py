@@ -18,7 +18,7 @@ def client(port, timeout=5.0, **options):
 
 
 class RedisServer(Process):
-    def __init__(self, name, directory, follows=None, lines=()):
+    def __init__(self, name, directory, follows=None, lines=(), password=None):
         super().__init__(name, directory)
         self.port = free_port()
         self.conf = os.path.join(directory, "redis.conf")
@@ -28,9 +28,11 @@ class RedisServer(Process):
                        % (self.port, directory))
             if follows is not None:
                 file.write("replicaof 127.0.0.1 %d\n" % follows.port)
+            if password is not None:
+                file.write("requirepass %s\nmasterauth %s\n" % (password, password))
             file.write("".join(line + "\n" for line in lines))
         self.command = ["redis-server", self.conf]
-        self.client = client(self.port)
+        self.client = client(self.port, password=password)
 
     @property
     def address(self):

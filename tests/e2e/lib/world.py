@@ -22,13 +22,13 @@ class World:
 
     # --- servers ----------------------------------------------------------------------------------
 
-    def server(self, name, follows=None, lines=()):
-        return self._own(RedisServer(name, self.path(name), follows, lines)).start()
+    def server(self, name, follows=None, lines=(), password=None):
+        return self._own(RedisServer(name, self.path(name), follows, lines, password)).start()
 
-    def group(self, replicas=1, prefix="", lines=()):
+    def group(self, replicas=1, lines=(), password=None):
         """(master, [replicas]), linked up."""
-        master = self.server(prefix + "master", lines=lines)
-        found = [self.server("%sreplica%d" % (prefix, i + 1), follows=master, lines=lines)
+        master = self.server("master", None, lines, password)
+        found = [self.server("replica%d" % (i + 1), master, lines, password)
                  for i in range(replicas)]
         for replica in found:
             replica.wait_role("slave", of=master)
