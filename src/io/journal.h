@@ -173,7 +173,15 @@ void fold_abort(const struct journal_place *place, const struct journal_fold *fo
 
 /* --- deliberate faults (tests)
  * -------------------------------------------------------------------- */
-enum journal_call { CALL_WRITE, CALL_FSYNC, CALL_RENAME, CALL_OPEN, CALL_COUNT };
+enum journal_call {
+    CALL_WRITE,
+    CALL_FSYNC,
+    CALL_RENAME,
+    CALL_OPEN,
+    CALL_UNLINK,
+    CALL_TRUNCATE,
+    CALL_COUNT
+};
 struct journal_fault {
     unsigned after; /* calls that still succeed */
     unsigned times; /* calls that then fail */
@@ -181,3 +189,7 @@ struct journal_fault {
 };
 /* Set by tests only, before threads start; indexed by enum journal_call. Counts down as it goes. */
 extern struct journal_fault journal_faults[CALL_COUNT];
+/* The process dies with exit code JOURNAL_CRASHED at the call with this number, counted from 1, of
+ * whatever kind; a write is half done before. 0: never. Counts down. */
+#define JOURNAL_CRASHED 77
+extern unsigned journal_crash;
