@@ -21,10 +21,21 @@ void elector_wake(struct world *w, struct sentinel *s, ms_t at)
     event_push(w, at, EV_PASS, s->index, 0, ++l->stamp, NULL);
 }
 
+/* The election's records so far go to the batch: they keep their order among the shards' own. */
+static void take_records(struct sentinel *s)
+{
+    struct elector *l = &s->elector;
+    for (; l->recorded < l->update.record_count; l->recorded++) {
+        const struct entry e = {.record = l->update.records[l->recorded]};
+        journal_append(&s->journal, &e);
+    }
+}
+
 static void feed(struct world *w, struct sentinel *s, const struct parcel *p)
 {
     struct elector *l = &s->elector;
     if (p->kind == PARCEL_RECORD) {
+        take_records(s);
         journal_append(&s->journal, &p->u.entry);
         return;
     }
@@ -79,6 +90,7 @@ static void release(struct world *w, struct sentinel *s)
         parcel_lane(w, s, SIM_SHARDS, p);
     }
     election_update_clear(&l->update);
+    l->recorded = 0;
 }
 
 static void start_sync(struct world *w, struct sentinel *s)
@@ -126,10 +138,7 @@ void elector_pass(struct world *w, struct sentinel *s)
         stock_pass(w, s, &l->update);
     else
         election_pass(l->election, w->now, &l->update);
-    for (size_t i = 0; i < l->update.record_count; i++) {
-        const struct entry e = {.record = l->update.records[i]};
-        journal_append(&s->journal, &e);
-    }
+    take_records(s);
     check_pass(w, s, first);
     if (s->journal.failed && w->now < l->disk_retry) { /* nothing may be promised now */
         if (l->stock == NULL)

@@ -394,15 +394,21 @@ void nemesis_heal(struct world *w)
     }
 }
 
-/* The view an operator goes by: the newest configuration anybody has. */
+/* The view an operator goes by: the newest configuration that anybody has who is not alone. */
 static const struct group_view *newest_view(struct world *w, uint32_t gid)
 {
     const struct group_view *best = NULL;
+    bool best_lonely = true;
     for (uint32_t i = 0; i < w->p.sentinels; i++) {
         const struct sentinel *s = &w->sentinels[i];
-        if (s->alive && s->groups[gid] != NULL && s->groups[gid]->sentinel_count > 0 &&
-            (best == NULL || s->views[gid].config_epoch > best->config_epoch))
-            best = &s->views[gid];
+        if (!s->alive || s->groups[gid] == NULL)
+            continue;
+        const bool lonely = s->groups[gid]->sentinel_count == 0;
+        if (best != NULL &&
+            (lonely != best_lonely ? lonely : s->views[gid].config_epoch <= best->config_epoch))
+            continue;
+        best = &s->views[gid];
+        best_lonely = lonely;
     }
     return best;
 }

@@ -404,6 +404,7 @@ struct elector {
     struct stock *stock;
     struct election_env env;
     struct election_update update;
+    size_t recorded; /* of the update's records, in the journal's tail already */
     bool busy;
     ms_t wake, frozen_until, disk_retry;
     uint64_t stamp;
