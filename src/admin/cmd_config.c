@@ -89,7 +89,6 @@ struct config_request {
     struct admin_request r;
     bool set[CONFIG_COUNT];
     struct tunables values; /* of those that are set */
-    struct buffer lines;    /* for the journal, NUL-terminated */
 };
 
 static bool copy_value(char *to, size_t size, const struct resp_arg *value)
@@ -172,19 +171,16 @@ static void config_apply(struct tunables *t, const struct config_request *c)
     }
 }
 
-static void config_record(struct config_request *c, enum config_kind kind,
-                          const struct resp_arg *value)
+static void config_record(struct shard *s, enum config_kind kind, const struct resp_arg *value)
 {
-    struct buffer *out = &c->lines;
-
-    /* No Redis takes this level from a file: it is for this run only. */
-    if (kind == CONFIG_LOGLEVEL && c->values.log_nothing)
-        return;
     char *text = arg_copy(value);
-    if (out->len > 0)
-        buffer_append(out, "\n", 1);
-    buffer_printf(out, "%s%s ", kind == CONFIG_LOGLEVEL ? "" : "sentinel ", config_names[kind]);
-    sentinel_quote(out, text);
+    struct buffer line = {0};
+
+    buffer_printf(&line, "%s%s ", kind == CONFIG_LOGLEVEL ? "" : "sentinel ", config_names[kind]);
+    sentinel_quote(&line, text);
+    buffer_append(&line, "", 1);
+    shard_record_text(s, DIRECTORY_NONE, (const char *)line.data);
+    buffer_free(&line);
     free(text);
 }
 
@@ -204,13 +200,7 @@ static void config_elector(struct request *request, void *here)
 
     c->r.at = process_main(c->r.process);
     c->r.base.step = config_main;
-    const char *lines = (const char *)c->lines.data;
-    elector_record_then_main(here, lines[0] ? lines : NULL, request);
-}
-
-static void config_dispose(struct admin_request *r)
-{
-    buffer_free(&((struct config_request *)(void *)r)->lines);
+    elector_record_then_main(here, NULL, request);
 }
 
 static int find_config(const struct resp_arg *name)
@@ -247,7 +237,6 @@ static bool config_read(struct call *call, struct config_request *c)
             return false;
         }
         c->set[kind] = true;
-        config_record(c, (enum config_kind)kind, value);
     }
     return true;
 }
@@ -268,21 +257,19 @@ static bool announce_fits(struct call *call, const struct config_request *c)
 
 static void config_set(struct call *call)
 {
-    struct config_request *parsed = calloc(1, sizeof *parsed);
+    struct config_request parsed = {.values = {.log_nothing = false}};
 
-    if (!parsed)
-        abort();
-    if (!config_read(call, parsed) || !announce_fits(call, parsed)) {
-        buffer_free(&parsed->lines);
-        free(parsed);
+    if (!config_read(call, &parsed) || !announce_fits(call, &parsed))
         return;
+    for (size_t i = 3; i < call->count; i += 2) {
+        enum config_kind kind = (enum config_kind)find_config(&call->args[i]);
+        /* No Redis takes the level "nothing" from a file: it is for this run only. */
+        if (kind != CONFIG_LOGLEVEL || !parsed.values.log_nothing)
+            config_record(call->admin->shard, kind, &call->args[i + 1]);
     }
-    buffer_append(&parsed->lines, "", 1);
     struct config_request *c = async_new(call, sizeof *c, true);
-    parsed->r = c->r;
-    *c = *parsed;
-    free(parsed);
-    c->r.dispose = config_dispose;
+    parsed.r = c->r;
+    *c = parsed;
     async_elector(&c->r, config_elector);
 }
 

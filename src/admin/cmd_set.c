@@ -8,7 +8,12 @@
 #include <unistd.h>
 
 #define VALUE_MAX  1024               /* bytes; quoted, a line of the journal holds it */
+#define RENAME_MAX 256                /* bytes of each name of rename-command */
 #define NUMBER_MAX ((int64_t)1 << 52) /* milliseconds; as sentinel.conf */
+
+_Static_assert(4 * (LIMIT_NAME + VALUE_MAX) + 100 < LIMIT_LINE &&
+                   4 * (LIMIT_NAME + 2 * RENAME_MAX) + 100 < LIMIT_LINE,
+               "every byte quoted, a line still fits in the journal");
 
 enum set_kind {
     SET_DOWN_AFTER,
@@ -131,8 +136,8 @@ static size_t parse_change(struct call *call, size_t at, struct change *change)
         return 0;
     }
     for (size_t i = 1; i <= values; i++) {
-        if (arg[i].len > VALUE_MAX || memchr(arg[i].text, '\0', arg[i].len) ||
-            (values == 2 && arg[i].len == 0))
+        if (arg[i].len > (values == 2 ? RENAME_MAX : VALUE_MAX) ||
+            memchr(arg[i].text, '\0', arg[i].len) || (values == 2 && arg[i].len == 0))
             return invalid(call, &arg[i], arg);
     }
     *change = (struct change){.option = option,
