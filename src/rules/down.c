@@ -199,6 +199,10 @@ void down_link_up(struct step *s, struct instance *inst, enum link_kind link)
     live->cmd_opening = false;
     live->cmd_since = live->link_activity = s->now;
     inst->info_pending = false;
+    /* Silence goes on from the last valid reply: a server that accepts and resets, over and over,
+     * must not look younger with every connection. */
+    if (live->ping_pending == 0)
+        live->ping_pending = live->reply_ok;
     group_send(s, inst, SEND_PING | SEND_INFO | (s->now >= inst->next_hello ? SEND_HELLO : 0));
     /* Spread what would otherwise come to all groups in the same second for ever. */
     const ms_t period = info_period(g, inst);

@@ -264,7 +264,7 @@ static void peer_up(void *owner)
     p->live.cmd_since = p->live.link_activity = s->now;
     p->live.ping_sent = s->now; /* the greeting's */
     if (p->live.ping_pending == 0) {
-        p->live.ping_pending = s->now;
+        p->live.ping_pending = p->live.reply_ok; /* as of masters: rules/down.c */
     }
     p->next_ping = s->now + s->env.periods.ping;
     p->told_suspect = true; /* the groups see a PING pending: they must hear of its answer */
