@@ -245,6 +245,8 @@ def test_old_forms(world):
     assert sentinel.sentinel("FAILOVER", "TestMaster") == "OK"
     epoch = sentinel.wait_event("+new-epoch")
     assert int(epoch.text) == 8395
+    if world.kind == "redis":
+        return  # 7.0.15 does not start from what it makes of known-slave
     sentinel.kill()
     sentinel.start()
     assert int(sentinel.saved("current-epoch") or 0) >= 8395 or any(
