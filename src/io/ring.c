@@ -171,11 +171,13 @@ void ring_dispatch(struct ring *ring, uint64_t handle, const struct ring_event *
 {
     ring->counters.completions++;
     if (event->op == RING_OP_IGNORE) {
+        ring->silent++;
         return;
     }
     struct ring_object *object = find(ring, handle);
     if (object == NULL) {
         ring->counters.late++;
+        ring->silent++;
         if (event->op == RING_OP_ACCEPT && event->result >= 0) {
             close(event->result);
         }

@@ -86,7 +86,8 @@ struct ring_backend {
     void (*cancel)(struct ring *ring, uint64_t handle, enum ring_op op);
     void (*close)(struct ring *ring, int fd);
     /* Submits, waits for a completion for at most timeout_ns (0: no waiting; negative: for good),
-     * calls ring_came_back once, then ring_dispatch for each. Returns how many. */
+     * calls ring_came_back, then ring_dispatch for each. Silent ones that were there before do not
+     * end the wait. Returns how many were dispatched. */
     int (*enter)(struct ring *ring, int64_t timeout_ns);
     void (*submit)(struct ring *ring);
     void (*free)(struct ring *ring);
@@ -99,6 +100,9 @@ struct ring { /* first member of the backend's */
     struct heap timers;
     struct handle_list later, dirty;
     bool inside; /* callbacks are running */
+    /* Completions so far that no owner needs to hear of, such as a send that went through: they do
+     * not end a wait. */
+    uint64_t silent;
     void (*woken)(void *ctx);
     void *woken_ctx;
     void *reader; /* of link.c: one redisReader for all links */

@@ -280,12 +280,11 @@ static void enter_once(struct uring *u, int64_t timeout_ns)
     (void)entered(u, result);
 }
 
-static int uring_enter(struct ring *ring, int64_t timeout_ns)
+/* Dispatches what the kernel has for us. Returns how many. */
+static int take_all(struct uring *u)
 {
-    struct uring *u = uring_of(ring);
-    enter_once(u, timeout_ns);
-    ring_came_back(ring);
     int done = 0;
+    ring_came_back(&u->base);
     do {
         unsigned taken = harvest(u, BATCH);
         done += dispatch_copied(u);
@@ -298,6 +297,24 @@ static int uring_enter(struct ring *ring, int64_t timeout_ns)
         }
     } while (done < LIMIT_CQ); /* whoever floods us waits for the next turn */
     return done;
+}
+
+static int uring_enter(struct ring *ring, int64_t timeout_ns)
+{
+    struct uring *u = uring_of(ring);
+    int done = 0;
+    /* The sends of ring_flush mostly complete while they are submitted. Taking these completions
+     * here saves a turn for nothing after each turn that sent something. */
+    if (timeout_ns != 0 && io_uring_sq_ready(&u->io) == 0 &&
+        (u->copied_count > 0 || io_uring_cq_ready(&u->io) > 0)) {
+        uint64_t silent = ring->silent;
+        done = take_all(u);
+        if ((uint64_t)done != ring->silent - silent || ring->later.count > 0) {
+            return done;
+        }
+    }
+    enter_once(u, timeout_ns);
+    return done + take_all(u);
 }
 
 static const char *uring_describe(const struct ring *ring)

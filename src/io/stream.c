@@ -301,6 +301,8 @@ static void complete_send(struct stream *s, int result)
         linger_on(s);
     } else if (s->ops->drained != NULL) {
         s->ops->drained(s->owner);
+    } else {
+        s->object.ring->silent++;
     }
 }
 

@@ -356,6 +356,28 @@ static void one_send_a_turn(void **state)
     crowd_free(crowd);
 }
 
+/* A send that goes through is nobody's news: it does not end the wait. */
+static void sends_do_not_wake(void **state)
+{
+    struct crowd crowd = {0};
+    struct member m = {.crowd = &crowd};
+    struct address at = address_of("127.0.0.1", free_port());
+    int listener = plain_listen(at.port, 8);
+    struct ring *ring = open_ring(NULL);
+    m.stream = stream_connect(ring, &at, NULL, &client_ops, &m);
+    turn_until(ring, crowd.ups == 1);
+    for (int i = 0; i < 5; i++) {
+        stream_write(m.stream, "x", 1);
+        ring_flush(ring);
+        int64_t start = now_us();
+        ring_wait(ring, 20);
+        assert_true(now_us() - start >= 19000);
+    }
+    assert_int_equal(counted(ring).send_bytes, 5);
+    close(listener);
+    ring_close(ring);
+}
+
 /* --- the probe ----------------------------------------------------------------------------------
  */
 static void probe_works(void **state)
@@ -435,11 +457,17 @@ static void probe_explains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(waits_as_long_as_told),  cmocka_unit_test(watches),
-        cmocka_unit_test(signals_end_the_wait),   cmocka_unit_test(submissions_do_not_fit),
-        cmocka_unit_test(completions_do_not_fit), cmocka_unit_test(buffers_run_out),
-        cmocka_unit_test(buffers_grow),           cmocka_unit_test(gathers_all),
-        cmocka_unit_test(one_send_a_turn),        cmocka_unit_test(probe_works),
+        cmocka_unit_test(waits_as_long_as_told),
+        cmocka_unit_test(watches),
+        cmocka_unit_test(signals_end_the_wait),
+        cmocka_unit_test(submissions_do_not_fit),
+        cmocka_unit_test(completions_do_not_fit),
+        cmocka_unit_test(buffers_run_out),
+        cmocka_unit_test(buffers_grow),
+        cmocka_unit_test(gathers_all),
+        cmocka_unit_test(one_send_a_turn),
+        cmocka_unit_test(sends_do_not_wake),
+        cmocka_unit_test(probe_works),
         cmocka_unit_test(probe_explains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
