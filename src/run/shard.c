@@ -173,7 +173,7 @@ static void turn(struct shard *s)
     read_mail(s);
     if (s->now >= s->next_gather) {
         (void)ring_gather(s->link_ring);
-        s->next_gather = s->now + (s->urgent > 0 ? TURN_URGENT : TURN_CALM);
+        s->next_gather = s->urgent > 0 ? s->now + TURN_URGENT : shard_on_grid(s->now + 1);
     } else if (s->urgent > 0 && s->next_gather > s->now + TURN_URGENT) {
         s->next_gather = s->now + TURN_URGENT;
     }
