@@ -307,7 +307,7 @@ static void *thread(void *arg)
 
     while (!e->stopping) {
         pass(e);
-        if (!post_sleep(post, e->self)) {
+        if (e->stopping || !post_sleep(post, e->self)) {
             continue;
         }
         ms_t until = election_next_deadline(e->election);

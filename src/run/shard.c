@@ -193,6 +193,9 @@ static void loop(struct shard *s)
     struct post *post = s->process->post;
     while (!s->stopping) {
         turn(s);
+        if (s->stopping) {
+            break;
+        }
         if (post_sleep(post, s->index)) {
             (void)ring_wait(s->client_ring, sleep_time(s));
             post_awake(post, s->index);
