@@ -163,6 +163,12 @@ void election_request(struct election *e, const struct ballot *b, ms_t now,
         update_reply(up, b->gid, &b->u.reply_to); /* "*" and 0, as stock */
         return;
     }
+    if (runid_equal(&b->runid, &e->env->myid)) {
+        /* We ask ourselves: our address was a peer's before, and is still known as his. Our own
+         * vote must not come back as his. */
+        update_reply(up, b->gid, &b->u.reply_to);
+        return;
+    }
     bool granted = false;
     if (epoch_see(e, b->epoch)) {
         epoch_raise(e, b->gid, b->epoch, up);
