@@ -77,7 +77,7 @@ int journal_create(const struct journal_place *place, uint64_t number, const str
 {
     char path[JOURNAL_PATH + 32];
     journal_path(place, number, path);
-    int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    int fd = file_open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return -1;
     }
@@ -87,7 +87,9 @@ int journal_create(const struct journal_place *place, uint64_t number, const str
         return fd;
     }
     int error = errno;
-    (void)file_unlink(path);
+    if (!file_unlink(path)) {
+        (void)file_truncate(fd, 0); /* so that a start does not take it for whole */
+    }
     close(fd);
     errno = error;
     return -1;
@@ -124,7 +126,7 @@ static bool move_to_new(struct journal *j, const struct buffer *text)
     }
     j->fd = fd;
     j->number++;
-    j->good = text->len;
+    j->good = j->fresh = text->len;
     return true;
 }
 
@@ -191,6 +193,30 @@ bool journal_note(struct journal *j, const struct journal_checksum *sum)
     return ok;
 }
 
+/* The lines of this file that became durable after main made its snapshot, and maybe some that it
+ * holds: all that were appended since the last restart. What cannot be read back makes this fail
+ * once: the snapshot made after that failure has it. */
+static bool carry(struct journal *j, struct buffer *out)
+{
+    size_t before = out->len;
+    for (uint64_t at = j->fresh; j->fd >= 0 && at < j->good;) {
+        size_t left = (size_t)(j->good - at);
+        ssize_t got = pread(j->fd, buffer_reserve(out, left), left, (off_t)at);
+        if (got <= 0 && j->unreadable) {
+            out->len = before;
+            return true;
+        }
+        if (got <= 0) {
+            errno = got == 0 ? EIO : errno;
+            j->unreadable = true;
+            return false;
+        }
+        out->len += (size_t)got;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
 bool journal_restart(struct journal *j, const char *state_text, size_t state_len)
 {
     struct buffer text = {0};
@@ -204,9 +230,10 @@ bool journal_restart(struct journal *j, const char *state_text, size_t state_len
     if (j->has_noted) {
         note_line(&text, &j->noted, false);
     }
+    bool ok = carry(j, &text);
     buffer_append(&text, j->pending.data, j->pending.len);
     uint64_t before = j->number;
-    bool ok = move_to_new(j, &text);
+    ok = ok && move_to_new(j, &text);
     int error = errno;
     buffer_free(&text);
     if (!ok) {
@@ -215,7 +242,7 @@ bool journal_restart(struct journal *j, const char *state_text, size_t state_len
     }
     buffer_clear(&j->pending, 64 * 1024);
     journal_unlink(&j->place, before);
-    j->rotated = false;
+    j->rotated = j->unreadable = false;
     j->state = JOURNAL_OK;
     return true;
 }

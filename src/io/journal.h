@@ -146,8 +146,10 @@ bool journal_rotate(struct journal *j, uint64_t *upto);
 bool journal_note(struct journal *j, const struct journal_checksum *sum);
 /* Opens the next file with a whole snapshot and everything waiting, durable, and deletes the older
  * ones: after BROKEN, and in place of a fold in JOURNAL_READ_ONLY. state_text: lines that end in
- * newlines, of a model that has every line appended up to some moment of the past (the journal
- * keeps what was appended since the last success). False with errno: state unchanged. */
+ * newlines, of a model that has every line appended before main learned of the last restart, or of
+ * BROKEN (what came later the journal carries over itself). False with errno: state unchanged;
+ * EAGAIN: so much was waiting that lines had to be dropped, make another snapshot and come again.
+ */
 bool journal_restart(struct journal *j, const char *state_text, size_t state_len);
 
 /* --- while it runs (main)

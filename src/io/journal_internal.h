@@ -73,11 +73,13 @@ struct journal {
     int lock; /* descriptor */
     int fd;   /* of the current file, -1 before journal_begin() */
     uint64_t number, oldest;
-    uint64_t good; /* bytes of it that are durable, or that a failed write left */
+    uint64_t good;  /* bytes of it that are durable, or that a failed write left */
+    uint64_t fresh; /* where its lines begin that no snapshot is known to hold */
     struct buffer pending;
     enum journal_state state;
-    bool rotated;   /* `upto` and older wait for a fold */
-    bool overflown; /* lines were dropped: snapshots made before do not hold them */
+    bool rotated;    /* `upto` and older wait for a fold */
+    bool unreadable; /* journal_restart() could not read its own lines back */
+    bool overflown;  /* lines were dropped: snapshots made before do not hold them */
     uint64_t upto;
     struct journal_checksum base, noted; /* of sentinel.conf: last known, and noted for a fold */
     bool has_noted;

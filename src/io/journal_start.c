@@ -45,8 +45,13 @@ static bool drop_unfinished(struct journal *j, struct journal_report *report)
 {
     if (j->file_count > 0 && !j->files[j->file_count - 1].whole) {
         struct journal_file *last = &j->files[--j->file_count];
-        report_note(report, "%s: ignored, it was only being begun", last->path);
+        report_note(report, "%s: removed, it was only being begun", last->path);
+        if (!file_unlink(last->path)) {
+            return report_fail(report, "Can't remove %s, which is not a whole journal: %s",
+                               last->path, strerror(errno));
+        }
         journal_file_free(last);
+        j->number = j->file_count > 0 ? j->files[j->file_count - 1].number : 0;
     }
     for (size_t i = 0; i < j->file_count; i++) {
         if (!j->files[i].whole) {
@@ -223,7 +228,7 @@ static bool begin_fold(struct journal *j, const char *text, size_t len,
 
     journal_header(&header, &j->base, j->file_count > 0 ? j->number : 0, NULL, 0);
     j->fd = journal_create(&j->place, j->number + 1, &header);
-    j->good = header.len;
+    j->good = j->fresh = header.len;
     buffer_free(&header);
     if (j->fd < 0) {
         return begin_failed(j, "begin a journal beside", report);
