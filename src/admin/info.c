@@ -187,6 +187,7 @@ static void sentinel_section(const struct process *p, const struct tunables *t, 
     put_count(out, "sentinel_tilt", tilt);
     buffer_printf(out, "sentinel_tilt_since_seconds:%lld\r\n",
                   tilt ? (long long)(now - since) / 1000 : -1);
+    put_count(out, "sentinel_total_tilt", atomic_load_explicit(&p->tilts, memory_order_relaxed));
     put_count(out, "sentinel_running_scripts", 0);
     put_count(out, "sentinel_scripts_queue_length", 0);
     put_count(out, "sentinel_simulate_failure_flags",

@@ -68,6 +68,7 @@ struct process {
     _Atomic ms_t tilt_since;
     _Atomic ms_t twin_seen; /* last hello with our runid from elsewhere, 0: none */
     atomic_ullong tilt_total_ms;
+    atomic_uint tilts; /* times TILT was entered */
     /* Where the twin said it listens; under twin_lock. */
     pthread_mutex_t twin_lock;
     struct address twin_address;

@@ -75,6 +75,7 @@ static void watch_gap(struct shard *s, ms_t gap)
     bool was = false;
     atomic_store_explicit(&p->tilt_since, s->now, memory_order_release);
     if (atomic_compare_exchange_strong(&p->tilt, &was, true)) {
+        atomic_fetch_add_explicit(&p->tilts, 1, memory_order_relaxed);
         shard_event(s, EVENT_TILT, "#tilt mode entered");
     }
 }
