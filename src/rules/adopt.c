@@ -8,8 +8,7 @@
 #define QUARREL_INSANE 10
 #define QUARREL_OTHER  3
 
-/* --- proposing
- * ------------------------------------------------------------------------------------*/
+/* --- proposing --------------------------------------------------------------------------- */
 
 void adopt_propose(struct step *s, uint64_t epoch, const struct address *addr,
                    const struct instance *sentinel)
@@ -33,8 +32,7 @@ void adopt_propose(struct step *s, uint64_t epoch, const struct address *addr,
     s->up->actions[s->up->count - 1].u.ballot.u.addr = *addr;
 }
 
-/* --- taking effect
- * -------------------------------------------------------------------------------- */
+/* --- taking effect ----------------------------------------------------------------------- */
 
 /* As new, but for its links, which may go on. */
 static void renew(struct instance *inst, enum instance_kind kind, ms_t now)
@@ -124,19 +122,17 @@ static void take_other(struct step *s, const struct group_commit *c)
     if (MUTANT(MUTANT_LEADER_GOES_ON) && running)
         return;
     if (address_equal(&c->addr, &g->master->addr)) {
-        if (running && c->epoch >= g->fo.epoch) {
+        group_send_all(s, SEND_HELLO);
+        if (running && c->epoch < g->fo.epoch)
+            return; /* our attempt is for a later configuration and goes on, here and there */
+        if (running) {
             update_log(s->up, EVENT_NOTICE,
-                       "Failover of '%s' (epoch %llu) given up: %s keeps its "
-                       "master with configuration epoch %llu",
+                       "Failover of '%s' (epoch %llu) given up: %s keeps its master with "
+                       "configuration epoch %llu",
                        g->name, (unsigned long long)g->fo.epoch, c->from.hex,
                        (unsigned long long)c->epoch);
             failover_abort(s);
-        } else if (running) {
-            /* Our attempt is for a later configuration and goes on: the elector must not end it. */
-            group_send_all(s, SEND_HELLO);
-            return;
         }
-        group_send_all(s, SEND_HELLO);
     } else {
         const struct address from = g->master->addr;
         if (runid_known(&c->from))
@@ -154,8 +150,7 @@ static void take_other(struct step *s, const struct group_commit *c)
     group_ballot(s, BALLOT_END, 0, NULL);
 }
 
-/* --- quarrels
- * ------------------------------------------------------------------------------------- */
+/* --- quarrels ---------------------------------------------------------------------------- */
 
 /* Whether what we tell the others is true as far as we can see. */
 static bool view_sane(const struct group *g)
@@ -232,8 +227,7 @@ void adopt_config(struct step *s, const struct outcome *o)
         take_other(s, &c);
 }
 
-/* --- RESET
- * ---------------------------------------------------------------------------------------- */
+/* --- RESET ------------------------------------------------------------------------------- */
 
 void adopt_reset(struct step *s)
 {
@@ -265,7 +259,6 @@ void adopt_reset(struct step *s)
     }
     group_close_links(s, g->master);
     renew(g->master, INSTANCE_MASTER, s->now);
-    g->master->live.cmd_tried = g->master->live.pubsub_tried = 0;
     g->outage_since = g->quarrel_since = g->member_added = 0;
     g->fo.started = g->fo.delay_logged = g->fo.vote_since = g->fo.want_at = 0;
     g->fo.own = g->fo.deaf = false;

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- sentinels -----------------------------------------------------------------------------------
- */
+/* --- sentinels --------------------------------------------------------------------------- */
 
 void discovery_drop(struct step *s, struct instance *sentinel)
 {
@@ -93,8 +92,7 @@ void discovery_invalid(struct step *s, const struct runid *id, const struct addr
         discovery_drop(s, other);
 }
 
-/* --- hellos --------------------------------------------------------------------------------------
- */
+/* --- hellos ------------------------------------------------------------------------------ */
 
 static bool epoch_plausible(const struct group *g, uint64_t epoch)
 {
@@ -150,8 +148,7 @@ bool discovery_hello(struct step *s, const struct hello *hello)
     return hello_epochs(s, hello, sentinel) || changed;
 }
 
-/* --- INFO ----------------------------------------------------------------------------------------
- */
+/* --- INFO -------------------------------------------------------------------------------- */
 
 static void see_runid(struct step *s, struct instance *inst, const struct info *info)
 {
@@ -221,8 +218,7 @@ static void see_role(struct step *s, struct instance *inst, const struct info *i
         info->role == ROLE_MASTER ? "new reported role is master" : "new reported role is slave");
 }
 
-/* --- corrections ---------------------------------------------------------------------------------
- */
+/* --- corrections ------------------------------------------------------------------------- */
 
 /* The master is what we think it is, so that others may be told to follow it. */
 static bool master_sane(const struct group *g, ms_t now)

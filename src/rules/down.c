@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-/* --- the group's beat ----------------------------------------------------------------------------
+/* --- the group's beat ------------------------------------------------------------------------
  * What is periodic happens at phase + n x beat: everything that is due to one instance leaves in
  * one write, groups that started together are spread, and a late tick does not shift the next ones.
  */
@@ -52,8 +52,7 @@ static ms_t info_period(const struct group *g, const struct instance *inst)
     return inst->kind == INSTANCE_REPLICA && trouble && period > INFO_FAST ? INFO_FAST : period;
 }
 
-/* --- sending
- * -------------------------------------------------------------------------------------*/
+/* --- sending ----------------------------------------------------------------------------- */
 
 void group_send(struct step *s, struct instance *inst, unsigned send)
 {
@@ -113,8 +112,7 @@ static void send_due(struct step *s, struct instance *inst)
     group_send(s, inst, send);
 }
 
-/* --- links ---------------------------------------------------------------------------------------
- */
+/* --- links ------------------------------------------------------------------------------- */
 
 static void open_link(struct step *s, struct instance *inst, enum link_kind link)
 {
@@ -230,8 +228,7 @@ void down_link_down(struct step *s, struct instance *inst, enum link_kind link)
     serve_links(s, inst);
 }
 
-/* --- s_down --------------------------------------------------------------------------------------
- */
+/* --- s_down ------------------------------------------------------------------------------ */
 
 static bool is_down(const struct group *g, const struct instance *inst, ms_t now)
 {
@@ -296,8 +293,7 @@ void down_judge(struct step *s, struct instance *inst)
     }
 }
 
-/* --- o_down --------------------------------------------------------------------------------------
- */
+/* --- o_down ------------------------------------------------------------------------------ */
 
 static ms_t evidence_ends(const struct group *g, const struct instance *sentinel)
 {
@@ -353,8 +349,7 @@ void down_judge_quorum(struct step *s)
     }
 }
 
-/* --- asking and being asked ----------------------------------------------------------------------
- */
+/* --- asking and being asked -------------------------------------------------------------- */
 
 static bool attempt_on(const struct group *g)
 {
@@ -449,8 +444,7 @@ void down_asked(struct step *s, struct instance *sentinel)
         group_send(s, master, SEND_PING);
 }
 
-/* --- heartbeats ----------------------------------------------------------------------------------
- */
+/* --- heartbeats -------------------------------------------------------------------------- */
 
 bool down_pong(struct step *s, struct instance *inst, enum ping_reply reply)
 {
@@ -485,8 +479,7 @@ void down_peer(struct step *s, struct instance *sentinel, const struct liveness 
         group_send(s, sentinel, SEND_HELLO);
 }
 
-/* --- the tick ------------------------------------------------------------------------------------
- */
+/* --- the tick ---------------------------------------------------------------------------- */
 
 void down_tick(struct step *s)
 {

@@ -11,8 +11,7 @@ static void enter(struct step *s, enum failover_state state)
     s->g->fo.changed = s->now;
 }
 
-/* --- ends
- * ----------------------------------------------------------------------------------------- */
+/* --- ends -------------------------------------------------------------------------------- */
 
 void failover_clear(struct group *g, ms_t now)
 {
@@ -47,8 +46,7 @@ void failover_cancel(struct step *s)
     failover_clear(g, s->now);
 }
 
-/* --- beginnings
- * ----------------------------------------------------------------------------------- */
+/* --- beginnings -------------------------------------------------------------------------- */
 
 struct instance *failover_select(const struct group *g, ms_t now)
 {
@@ -141,8 +139,7 @@ void failover_sentinel_up(struct step *s)
     fo->own = fo->deaf = false;
 }
 
-/* --- outcomes
- * ------------------------------------------------------------------------------------- */
+/* --- outcomes ---------------------------------------------------------------------------- */
 
 /* A vote was given, by us for whomever. */
 static void note_vote(struct step *s, const struct runid *leader, uint64_t epoch)
@@ -262,8 +259,7 @@ void failover_outcome(struct step *s, const struct outcome *o)
     assert(false && "the others are adopt.c's");
 }
 
-/* --- the steps of a leader
- * ------------------------------------------------------------------------ */
+/* --- the steps of a leader --------------------------------------------------------------- */
 
 static void slaveof(struct step *s, struct instance *replica, const struct address *master)
 {
@@ -382,8 +378,7 @@ void failover_promoted(struct step *s)
     update_event_instance(s->up, EVENT_STATE_RECONF_SLAVES, g, g->master, NULL);
 }
 
-/* --- reconfiguring the others
- * --------------------------------------------------------------------- */
+/* --- reconfiguring the others ------------------------------------------------------------ */
 
 static bool reconf_running(const struct instance *replica)
 {
@@ -500,8 +495,7 @@ static void run_update_config(struct step *s)
     group_ballot(s, BALLOT_END, 0, NULL);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------------------------- */
 
 /* A leader whom a newer configuration has overtaken stops, wherever it is (design.md §4.10). After
  * its promotion took effect adopt.c sees to that. */
@@ -557,8 +551,7 @@ void failover_run(struct step *s)
     } while (g->fo.state != before && g->fo.state != FAILOVER_NONE);
 }
 
-/* --- what comes in between
- * ------------------------------------------------------------------------ */
+/* --- what comes in between --------------------------------------------------------------- */
 
 void failover_exec(struct step *s, struct instance *inst, bool ok)
 {
@@ -620,8 +613,7 @@ void failover_info(struct step *s, struct instance *replica)
     }
 }
 
-/* --- deadline
- * ------------------------------------------------------------------------------------- */
+/* --- deadline ---------------------------------------------------------------------------- */
 
 static ms_t reconf_deadline(const struct group *g)
 {

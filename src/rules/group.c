@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- actions of every file ---------------------------------------------------------------------
- */
+/* --- actions of every file --------------------------------------------------------------- */
 
 void group_ballot(struct step *s, enum ballot_kind kind, uint64_t epoch, const struct runid *id)
 {
@@ -33,8 +32,7 @@ void group_forget(struct step *s, struct instance *inst)
     update_add(s->up, ACTION_FORGET)->inst = inst;
 }
 
-/* --- members ------------------------------------------------------------------------------------
- */
+/* --- members ----------------------------------------------------------------------------- */
 
 struct instance *group_make_instance(struct group *g, enum instance_kind kind,
                                      const struct address *addr, ms_t now)
@@ -151,8 +149,7 @@ struct instance *group_find_sentinel_at(const struct group *g, const struct addr
     return NULL;
 }
 
-/* --- life ---------------------------------------------------------------------------------------
- */
+/* --- life -------------------------------------------------------------------------------- */
 
 struct group *group_new(uint32_t gid, const char *name, const struct address *addr,
                         const struct group_settings *set, const struct group_saved *saved,
@@ -269,8 +266,7 @@ void group_free(struct group *g)
     free(g);
 }
 
-/* --- one event ----------------------------------------------------------------------------------
- */
+/* --- one event --------------------------------------------------------------------------- */
 
 static void reconnect(struct step *s)
 {
@@ -428,8 +424,7 @@ bool group_urgent(const struct group *g)
                                  g->fo.wished || g->commit.pending);
 }
 
-/* --- what others see ----------------------------------------------------------------------------
- */
+/* --- what others see --------------------------------------------------------------------- */
 
 const char *failover_state_name(enum failover_state state)
 {

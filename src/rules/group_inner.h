@@ -24,7 +24,7 @@ struct step {
     struct update *up;
 };
 
-/* --- group.c: members ------------------------------------------------------------------------- */
+/* --- group.c: members -------------------------------------------------------------------- */
 /* Adds an instance of that kind, timers spread over their periods. NULL at its limit (counted). */
 struct instance *group_add_replica(struct group *g, const struct address *addr, ms_t now);
 struct instance *group_add_sentinel(struct group *g, const struct address *addr,
@@ -42,8 +42,7 @@ void group_ballot(struct step *s, enum ballot_kind kind, uint64_t epoch, const s
 void group_record(struct step *s, enum record_kind kind, const struct instance *inst);
 void group_forget(struct step *s, struct instance *inst);
 
-/* --- down.c: links, schedule, liveness ----------------------------------------------------------
- */
+/* --- down.c: links, schedule, liveness --------------------------------------------------- */
 ms_t group_ping_period(const struct group *g);
 /* The next point of the group's beat that is `period` or a little less from now. */
 ms_t group_due_after(const struct group *g, ms_t now, ms_t period);
@@ -72,8 +71,7 @@ void down_judge_quorum(struct step *s);
 void down_ask(struct step *s);
 ms_t down_deadline(const struct group *g, ms_t now);
 
-/* --- discovery.c --------------------------------------------------------------------------------
- */
+/* --- discovery.c ------------------------------------------------------------------------- */
 void discovery_info(struct step *s, struct instance *inst, const struct info *info);
 /* Whether anything but times changed. */
 bool discovery_hello(struct step *s, const struct hello *hello);
@@ -83,8 +81,7 @@ void discovery_invalid(struct step *s, const struct runid *id, const struct addr
 /* Removes a sentinel for good: journal, elector, host. */
 void discovery_drop(struct step *s, struct instance *sentinel);
 
-/* --- failover.c ---------------------------------------------------------------------------------
- */
+/* --- failover.c -------------------------------------------------------------------------- */
 void failover_command(struct step *s); /* SENTINEL FAILOVER */
 /* Wishes for an attempt when it is time, and logs the delay when it is not. */
 void failover_want(struct step *s);
@@ -108,8 +105,7 @@ void failover_clear(struct group *g, ms_t now);
 struct instance *failover_select(const struct group *g, ms_t now);
 ms_t failover_deadline(const struct group *g, ms_t now);
 
-/* --- adopt.c -------------------------------------------------------------------------------------
- */
+/* --- adopt.c ----------------------------------------------------------------------------- */
 /* Has it made durable: nothing shows before adopt_config(). sentinel NULL: our own promotion. */
 void adopt_propose(struct step *s, uint64_t epoch, const struct address *addr,
                    const struct instance *sentinel);

@@ -37,6 +37,7 @@ struct server { /* server i listens on 127.0.0.1:(7000 + i); 0 is the first mast
     struct address addr;
     struct runid runid;
     bool alive;      /* takes connections and answers */
+    bool vague;      /* connections are neither made nor refused */
     bool deaf;       /* takes connections, answers nothing */
     bool no_exec;    /* the transaction gets no answer and no effect */
     bool fail_exec;  /* it is refused */
@@ -81,8 +82,7 @@ struct world {
     size_t line_count;
 };
 
-/* --- names ---------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------- */
 
 static inline struct address addr_of(const char *ip, int port)
 {
@@ -144,8 +144,7 @@ static inline const char *who(const struct instance *inst)
     return name;
 }
 
-/* --- trace ---------------------------------------------------------------------------------------
- */
+/* --- trace ------------------------------------------------------------------------------- */
 
 static inline void line(struct world *w, unsigned kind, const char *format, ...)
 {
@@ -208,8 +207,7 @@ static inline bool seen(const struct world *w, const char *start)
     return false;
 }
 
-/* --- events --------------------------------------------------------------------------------------
- */
+/* --- events ------------------------------------------------------------------------------ */
 
 static inline void step(struct world *w, struct group_event ev);
 
@@ -342,7 +340,7 @@ static inline enum group_reply command_failover(struct world *w)
     return w->up.reply;
 }
 
-/* --- the world's answers -------------------------------------------------------------------------
+/* --- the world's answers ---------------------------------------------------------------------
  * Actions are copied out of the update before they are answered: an answer is another step. */
 
 struct todo {
@@ -357,11 +355,12 @@ static inline void show_ballot(struct world *w, const struct ballot *b)
         "member-down", "member-up", "want",  "cancel",     "end",
         "request",     "answer",    "epoch", "fresh",      "config",
     };
-    assert_int_equal(b->gid, w->g->gid);
+    assert_int_equal(b->gid, 7);
     const char *name = names[b->kind];
     switch (b->kind) {
     case BALLOT_ADD:
     case BALLOT_SET:
+        assert_int_equal(b->u.terms.failover_timeout, w->g->set.failover_timeout);
         line(w, SHOW_BALLOT, "ballot %s quorum %u config-epoch %llu%s", name, b->u.terms.quorum,
              (unsigned long long)b->u.terms.config_epoch, b->u.terms.has_votes ? " votes" : "");
         break;
@@ -434,6 +433,7 @@ static inline void show_action(struct world *w, const struct action *a)
         static const char *const names[] = {"current-epoch", "vote",     "config",      "replica",
                                             "no-replica",    "sentinel", "no-sentinel", "reset"};
         const struct record *r = &a->u.record;
+        assert_int_equal(r->gid, 7);
         line(w, SHOW_RECORD, "record %s %u%.1s", names[r->kind], r->addr.port, r->runid.hex);
         break;
     }
@@ -477,6 +477,8 @@ static inline void answer_open(struct world *w, struct instance *inst, enum link
     }
     const struct server *server = server_at(w, &inst->addr);
     const bool up = server != NULL && server->alive;
+    if (server != NULL && server->vague)
+        return;
     step(w, (struct group_event){
                 .kind = up ? GROUP_LINK_UP : GROUP_LINK_DOWN, .inst = inst, .link = link});
 }
@@ -623,7 +625,7 @@ static inline void step(struct world *w, struct group_event ev)
     w->up.reply = reply;
 }
 
-/* --- a beginning ---------------------------------------------------------------------------------
+/* --- a beginning -----------------------------------------------------------------------------
  * One master (7000) and `replicas` replicas, `peers` other sentinels b, c, d; we are a. */
 
 static inline void world_init(struct world *w, uint32_t replicas, uint32_t peers, uint32_t quorum)
@@ -666,6 +668,7 @@ static inline void world_start(struct world *w, const struct group_saved *saved)
                      &w->env, 42, w->now);
     update_clear(&w->up);
     group_start(w->g, true, w->now, &w->up);
+    assert_true(w->up.view_changed);
     carry_out(w);
 }
 

@@ -22,8 +22,7 @@ static void durable(struct world *w, uint64_t epoch)
     outcome(w, (struct outcome){.kind = OUTCOME_CONFIG, .epoch = epoch, .addr = w->g->commit.addr});
 }
 
-/* --- adoption ------------------------------------------------------------------------------------
- */
+/* --- adoption ---------------------------------------------------------------------------- */
 
 static void an_observer(void **state)
 {
@@ -226,9 +225,12 @@ static void a_greater_epoch_without_another_address(void **state)
     run_until(&w, 27000);
     outcome(&w, (struct outcome){.kind = OUTCOME_STARTED, .epoch = 5, .round = 1});
     /* Below our attempt's epoch: it goes on. */
+    forget_lines(&w);
     says(&w, 0, 0, 4);
     assert_int_equal(w.g->fo.state, FAILOVER_WAIT_START);
     assert_int_equal(w.g->config_epoch, 4);
+    assert_false(seen(&w, "ballot end")); /* the elector goes on too */
+    assert_false(seen(&w, "ballot cancel"));
     says(&w, 0, 0, 5);
     assert_int_equal(w.g->fo.state, FAILOVER_NONE);
     assert_int_equal(w.g->config_epoch, 5);
@@ -257,8 +259,7 @@ static void own_promotion_overtaken(void **state)
     world_end(&w);
 }
 
-/* --- quarrels ------------------------------------------------------------------------------------
- */
+/* --- quarrels ---------------------------------------------------------------------------- */
 
 static void quarrel_smaller_id(void **state)
 {
@@ -376,8 +377,7 @@ static void a_fresh_epoch_that_comes_too_late(void **state)
     world_end(&w);
 }
 
-/* --- RESET
- * ---------------------------------------------------------------------------------------- */
+/* --- RESET ------------------------------------------------------------------------------- */
 
 static void reset(void **state)
 {
@@ -462,6 +462,99 @@ static void reset_while_the_disk_writes(void **state)
     world_end(&w);
 }
 
+/* RESET ends the delay of an attempt that failed. */
+static void reset_ends_the_delay(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 1);
+    kill_server(&w, 0);
+    run_until(&w, 27000);
+    outcome(&w, (struct outcome){.kind = OUTCOME_STARTED, .epoch = 1, .round = 1});
+    outcome(&w, (struct outcome){.kind = OUTCOME_LOST, .epoch = 1, .reason = LOST_TIMEOUT});
+    forget_lines(&w);
+    step(&w, (struct group_event){.kind = GROUP_RESET});
+    run_for(&w, 6000);
+    assert_true(seen(&w, "+odown"));
+    assert_true(seen(&w, "ballot want"));
+    assert_false(seen(&w, "log Next"));
+    world_end(&w);
+}
+
+static void reset_while_connecting(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 1, 2);
+    w.servers[0].vague = true;
+    kill_server(&w, 0);
+    w.show = SHOW_LINK;
+    step(&w, (struct group_event){.kind = GROUP_RESET});
+    EXPECT(&w, "forget b", "close 7000 cmd", "close 7000 pubsub", "open 7000 cmd",
+           "open 7000 pubsub");
+    world_end(&w);
+}
+
+static void switch_while_connecting(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 2);
+    w.servers[0].vague = true;
+    kill_server(&w, 0);
+    w.show = SHOW_LINK;
+    says(&w, 0, 1, 1);
+    EXPECT_NOTHING(&w); /* what is opening goes on opening */
+    assert_true(inst_of(&w, 0)->live.cmd_opening);
+    world_end(&w);
+}
+
+/* Asked for and not answered (the journal refused): asked for again. */
+static void a_fresh_epoch_that_never_comes(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 2);
+    says(&w, 0, 1, 0);
+    EXPECT(&w, "ballot fresh");
+    run_for(&w, 9999);
+    says(&w, 0, 1, 0);
+    EXPECT_NOTHING(&w);
+    run_for(&w, 1);
+    says(&w, 0, 1, 0);
+    EXPECT(&w, "ballot fresh");
+    world_end(&w);
+}
+
+/* Sane is what is announced: the promoted replica, not the master that died. */
+static void the_announced_view_is_the_sane_one(void **state)
+{
+    struct world w;
+    world_settled(&w, 2, 1, 2);
+    w.peers[0].says_down = true;
+    w.auto_elect = true;
+    w.servers[2].no_exec = true;
+    kill_server(&w, 0);
+    run_until(&w, 27000);
+    assert_int_equal(w.g->fo.state, FAILOVER_RECONF_SLAVES);
+    forget_lines(&w);
+    says(&w, 0, 2, 1);
+    assert_true(seen(&w, "ballot fresh"));
+    world_end(&w);
+}
+
+static void a_fresh_epoch_overtaken_on_its_way_to_the_disk(void **state)
+{
+    struct world w;
+    world_settled(&w, 2, 1, 2);
+    says(&w, 0, 1, 0);
+    w.auto_config = false;
+    outcome(&w, (struct outcome){.kind = OUTCOME_FRESH, .epoch = 8});
+    says(&w, 0, 2, 9);
+    durable(&w, 8);
+    assert_int_equal(w.g->config_epoch, 0);
+    durable(&w, 9);
+    assert_int_equal(w.g->config_epoch, 9);
+    assert_int_equal(w.g->master->addr.port, 7002);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +578,12 @@ int main(void)
         cmocka_unit_test(reset_of_a_dead_master),
         cmocka_unit_test(reset_behind_the_promotion),
         cmocka_unit_test(reset_while_the_disk_writes),
+        cmocka_unit_test(reset_ends_the_delay),
+        cmocka_unit_test(reset_while_connecting),
+        cmocka_unit_test(switch_while_connecting),
+        cmocka_unit_test(a_fresh_epoch_that_never_comes),
+        cmocka_unit_test(the_announced_view_is_the_sane_one),
+        cmocka_unit_test(a_fresh_epoch_overtaken_on_its_way_to_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

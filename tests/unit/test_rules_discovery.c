@@ -1,8 +1,7 @@
 /* INFO and hellos: replicas, roles, corrections, sentinels (protocol.md §4, 5). */
 #include "group_world.h"
 
-/* --- INFO ----------------------------------------------------------------------------------------
- */
+/* --- INFO -------------------------------------------------------------------------------- */
 
 static void start_discovers_replicas(void **state)
 {
@@ -239,8 +238,7 @@ static void hostile_info(void **state)
     world_end(&w);
 }
 
-/* --- hellos --------------------------------------------------------------------------------------
- */
+/* --- hellos ------------------------------------------------------------------------------ */
 
 static void sentinels_meet(void **state)
 {
@@ -405,6 +403,110 @@ static void no_more_than_there_is_room_for(void **state)
     world_end(&w);
 }
 
+static void a_correction_without_effect_is_repeated(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    w.show = SHOW_SLAVEOF | SHOW_TIME;
+    w.servers[1].role = ROLE_MASTER;
+    w.servers[1].no_promote = true;
+    give_info(&w, inst_of(&w, 1));
+    w.now += 8001;
+    give_info(&w, inst_of(&w, 1));
+    w.now += 2000;
+    give_info(&w, inst_of(&w, 1));
+    EXPECT(&w, "[28001] slaveof 7001 7000");
+    w.now += 1;
+    give_info(&w, inst_of(&w, 1));
+    EXPECT(&w, "[30002] slaveof 7001 7000");
+    world_end(&w);
+}
+
+/* A replica that was master meanwhile and then follows another: the wait begins at that change. */
+static void a_foreign_master_since_the_role_changed(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    w.servers[1].no_promote = true;
+    w.servers[1].master = addr_of("127.0.0.9", 9999);
+    give_info(&w, inst_of(&w, 1));
+    w.servers[1].role = ROLE_MASTER;
+    give_info(&w, inst_of(&w, 1));
+    run_for(&w, 5000);
+    w.servers[1].role = ROLE_REPLICA;
+    give_info(&w, inst_of(&w, 1));
+    forget_lines(&w);
+    w.now += 60000;
+    give_info(&w, w.g->master);
+    give_info(&w, inst_of(&w, 1));
+    assert_false(seen(&w, "+fix-slave-config"));
+    w.now += 1;
+    give_info(&w, inst_of(&w, 1));
+    assert_true(seen(&w, "+fix-slave-config"));
+    world_end(&w);
+}
+
+static void a_dead_sentinel_moves(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 1, 2);
+    w.peers[0].alive = false;
+    give_peer(&w, 0);
+    run_for(&w, 6000);
+    struct instance *b = sent_of(&w, 0);
+    assert_true(b->flags & FLAG_S_DOWN);
+    b->flags |= FLAG_MASTER_DOWN;
+    b->down_reply_at = w.now;
+    forget_lines(&w);
+    w.peers[0].addr = addr_of("127.0.0.5", 26999);
+    meet(&w, 0);
+    EXPECT(&w,
+           "+sentinel-address-switch master mymaster 127.0.0.1 7000 ip 127.0.0.5 port 26999 for "
+           "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+           "ballot member-up b", "moved b 26999");
+    assert_int_equal(b->flags, 0);
+    assert_int_equal(b->down_reply_at, 0);
+    assert_int_equal(b->sdown_since, 0);
+    world_end(&w);
+}
+
+static void news_evict_silently(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 2, 2);
+    const struct group_event ev = {
+        .kind = GROUP_SENTINEL_MOVED, .runid = id_of('b'), .addr = w.peers[1].addr};
+    step(&w, ev);
+    EXPECT(&w, "ballot member-drop c");
+    assert_int_equal(w.g->sentinel_count, 1);
+    world_end(&w);
+}
+
+static void a_config_epoch_raises_the_current_one(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 1, 2);
+    struct hello hello = hello_of(&w, 0);
+    hello.current_epoch = 3;
+    hello.config_epoch = 4; /* it cannot be, but it may be said */
+    give_hello(&w, &hello);
+    EXPECT(&w, "ballot epoch 4 b", "ballot config 4 7000", "+new-epoch 4", "ballot end");
+    world_end(&w);
+}
+
+static void a_master_by_name(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 2);
+    static struct info info;
+    info = info_of(&w, &w.servers[1]);
+    memset(&info.master, 0, sizeof(info.master));
+    strcpy(info.master_host, "redis-0.example");
+    step(&w, (struct group_event){.kind = GROUP_INFO, .inst = inst_of(&w, 1), .info = &info});
+    assert_string_equal(inst_of(&w, 1)->master_name, "redis-0.example");
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +528,12 @@ int main(void)
         cmocka_unit_test(news_from_other_groups),
         cmocka_unit_test(epochs_of_hellos),
         cmocka_unit_test(no_more_than_there_is_room_for),
+        cmocka_unit_test(a_correction_without_effect_is_repeated),
+        cmocka_unit_test(a_foreign_master_since_the_role_changed),
+        cmocka_unit_test(a_dead_sentinel_moves),
+        cmocka_unit_test(news_evict_silently),
+        cmocka_unit_test(a_config_epoch_raises_the_current_one),
+        cmocka_unit_test(a_master_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
