@@ -14,8 +14,9 @@ static void answer_vote(struct admin *a, const struct ticket *t, const struct ru
 {
     struct client *c = client_of(a, t);
 
-    if (!c || t->sequence < c->first || t->sequence >= c->after)
+    if (!c || t->sequence < c->first || t->sequence >= c->after) {
         return;
+    }
     struct slot *s = &c->slots[t->sequence & (c->slot_cap - 1)];
     struct buffer text = {0};
     struct reply r = {&text, c->proto};
@@ -57,8 +58,9 @@ static ms_t run_votes(struct admin *a, ms_t now)
     while (a->vote_first != a->vote_after) {
         struct vote_wait *wait = &a->votes[a->vote_first & (a->vote_cap - 1)];
         if (vote_is_open(a, wait)) {
-            if (wait->deadline > now)
+            if (wait->deadline > now) {
                 return wait->deadline;
+            }
             struct vote_wait due = *wait;
             a->vote_first++;
             atomic_fetch_add_explicit(&a->process->counters.votes_impatient, 1,
@@ -81,10 +83,12 @@ void admin_await_vote(struct admin *a, const struct vote_wait *wait)
     if (a->vote_after - a->vote_first == a->vote_cap) {
         uint32_t cap = a->vote_cap ? a->vote_cap * 2 : 64;
         struct vote_wait *votes = calloc(cap, sizeof *votes);
-        if (!votes)
+        if (!votes) {
             abort();
-        for (uint64_t i = a->vote_first; i != a->vote_after; i++)
+        }
+        for (uint64_t i = a->vote_first; i != a->vote_after; i++) {
             votes[i & (cap - 1)] = a->votes[i & (a->vote_cap - 1)];
+        }
         free(a->votes);
         a->votes = votes;
         a->vote_cap = cap;
@@ -98,8 +102,9 @@ static void take_sample(struct admin *a, ms_t now)
 {
     ms_t elapsed = now - a->sampled;
 
-    if (elapsed < SAMPLE)
+    if (elapsed < SAMPLE) {
         return;
+    }
     a->rate_commands = a->sample_commands * 1000 / (uint64_t)elapsed;
     a->rate_input = a->sample_input * 1000 / (uint64_t)elapsed;
     a->rate_output = a->sample_output * 1000 / (uint64_t)elapsed;
@@ -109,8 +114,9 @@ static void take_sample(struct admin *a, ms_t now)
 
 static void add(atomic_ullong *total, uint64_t *delta, uint64_t *sample)
 {
-    if (*delta == 0)
+    if (*delta == 0) {
         return;
+    }
     atomic_fetch_add_explicit(total, *delta, memory_order_relaxed);
     *sample += *delta;
     *delta = 0;
@@ -138,13 +144,16 @@ static ms_t run_pause(struct admin *a, ms_t now)
     uint32_t cursor = 0;
     struct client *c;
 
-    if (a->pause_until == 0)
+    if (a->pause_until == 0) {
         return MS_NEVER;
-    if (a->pause_until > now)
+    }
+    if (a->pause_until > now) {
         return a->pause_until;
+    }
     a->pause_until = 0;
-    while ((c = client_next(a, &cursor)))
+    while ((c = client_next(a, &cursor))) {
         client_continue(c);
+    }
     /* One of them may have paused all again: through a request, so not yet. */
     return MS_NEVER;
 }
@@ -167,8 +176,9 @@ static void *admin_start(struct shard *shard)
 {
     struct admin *a = calloc(1, sizeof *a);
 
-    if (!a)
+    if (!a) {
         abort();
+    }
     command_init();
     a->shard = shard;
     a->process = shard_process(shard);

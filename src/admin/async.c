@@ -9,16 +9,18 @@ void *async_new(struct call *call, size_t size, bool changing)
     struct admin_request *r = calloc(1, size);
 
     assert(size >= sizeof *r);
-    if (!r)
+    if (!r) {
         abort();
+    }
     r->process = a->process;
     r->home = r->at = a->index;
     r->ticket = client_await(call->client);
     r->changing = changing;
     r->proto = call->client->proto;
     r->gid = DIRECTORY_NONE;
-    if (changing)
+    if (changing) {
         call->client->waiting = true;
+    }
     return r;
 }
 
@@ -45,20 +47,25 @@ static void step_home(struct request *request, void *here)
     struct client *c = client_of(a, &r->ticket);
 
     assert(r->at == r->home && shard_index(here) == r->home);
-    if (c && c->doomed)
+    if (c && c->doomed) {
         c = NULL;
-    if (r->finish)
+    }
+    if (r->finish) {
         r->finish(r, a, c);
+    }
     if (c) {
-        if (r->out.len > 0 && r->out.data[0] == '-')
+        if (r->out.len > 0 && r->out.data[0] == '-') {
             a->total_errors++;
+        }
         client_answer(a, &r->ticket, r->out.data, r->out.len);
-        if (r->changing)
+        if (r->changing) {
             c->waiting = false;
+        }
         client_continue(c);
     }
-    if (r->dispose)
+    if (r->dispose) {
         r->dispose(r);
+    }
     buffer_free(&r->out);
     free(r);
     admin_settle(a);
@@ -87,10 +94,11 @@ static void step_chain(struct request *request, void *here)
     struct admin_request *r = (struct admin_request *)(void *)request;
 
     r->visit(r, here);
-    if (++r->visited < r->process->options.shards)
+    if (++r->visited < r->process->options.shards) {
         travel(r, r->visited, step_chain);
-    else
+    } else {
         async_home(r);
+    }
 }
 
 void async_chain(struct admin_request *r)
@@ -113,10 +121,11 @@ static void finish_save(struct admin_request *r, struct admin *a, struct client 
 {
     struct reply reply = async_reply(r);
 
-    if (r->saved)
+    if (r->saved) {
         reply_simple(&reply, "OK");
-    else
+    } else {
         reply_error(&reply, "ERR Failed to save config file. Check server logs.");
+    }
 }
 
 void async_save_here(struct admin_request *r, struct mainloop *m)

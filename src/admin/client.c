@@ -12,8 +12,9 @@
 
 static void *allocated(void *block)
 {
-    if (!block)
+    if (!block) {
         abort();
+    }
     return block;
 }
 
@@ -36,8 +37,9 @@ static void grow_clients(struct admin *a)
 
 struct client *client_of(struct admin *a, const struct ticket *t)
 {
-    if (t->index >= a->client_cap || a->generations[t->index] != t->generation)
+    if (t->index >= a->client_cap || a->generations[t->index] != t->generation) {
         return NULL;
+    }
     return a->clients[t->index];
 }
 
@@ -45,8 +47,9 @@ struct client *client_next(struct admin *a, uint32_t *cursor)
 {
     while (*cursor < a->client_cap) {
         struct client *c = a->clients[(*cursor)++];
-        if (c && !c->doomed)
+        if (c && !c->doomed) {
             return c;
+        }
     }
     return NULL;
 }
@@ -85,13 +88,15 @@ ms_t client_timeouts(struct admin *a, ms_t now)
 {
     ms_t idle = (ms_t)a->process->options.timeout * 1000;
 
-    if (idle == 0)
+    if (idle == 0) {
         return MS_NEVER;
+    }
     while (a->oldest && now - a->oldest->active > idle) {
         struct client *c = a->oldest;
         /* As in Redis, whoever waits or listens is not idle: looked at again later. */
-        if (!c->waiting && c->first == c->after && client_subscribed(c) == 0)
+        if (!c->waiting && c->first == c->after && client_subscribed(c) == 0) {
             client_close(c);
+        }
         touch(c);
     }
     return a->oldest ? a->oldest->active + idle + 1 : MS_NEVER;
@@ -101,8 +106,9 @@ ms_t client_timeouts(struct admin *a, ms_t now)
 
 void client_close(struct client *c)
 {
-    if (c->doomed)
+    if (c->doomed) {
         return;
+    }
     c->doomed = true;
     c->next_doomed = c->admin->doomed;
     c->admin->doomed = c;
@@ -120,18 +126,20 @@ static void free_client(struct client *c)
     assert(a->current != c);
     pubsub_forget(&a->pubsub, c);
     if (c->stream) {
-        if (c->goodbye)
+        if (c->goodbye) {
             stream_close_after_flush(c->stream);
-        else
+        } else {
             stream_close(c->stream);
+        }
     }
     unlink_activity(c);
     a->clients[c->index] = NULL;
     a->generations[c->index]++;
     a->unused[a->unused_count++] = c->index;
     atomic_fetch_sub_explicit(&a->process->counters.clients, 1, memory_order_relaxed);
-    for (; c->first != c->after; c->first++)
+    for (; c->first != c->after; c->first++) {
         buffer_free(&c->slots[c->first % c->slot_cap].text);
+    }
     free(c->slots);
     resp_free(&c->parser);
     buffer_free(&c->input);
@@ -163,8 +171,9 @@ static struct slot *open_slot(struct client *c)
     if (c->after - c->first == c->slot_cap) {
         uint32_t cap = c->slot_cap ? c->slot_cap * 2 : 8;
         struct slot *slots = allocated(calloc(cap, sizeof *slots));
-        for (uint64_t s = c->first; s != c->after; s++)
+        for (uint64_t s = c->first; s != c->after; s++) {
             slots[s & (cap - 1)] = c->slots[s & (c->slot_cap - 1)];
+        }
         free(c->slots);
         c->slots = slots;
         c->slot_cap = cap;
@@ -177,8 +186,9 @@ static struct slot *open_slot(struct client *c)
 /* Gives bytes to the client behind everything before them. */
 static void emit(struct client *c, const void *text, size_t len)
 {
-    if (len == 0 || c->doomed)
+    if (len == 0 || c->doomed) {
         return;
+    }
     if (c->first == c->after) {
         c->admin->net_output += len;
         stream_write(c->stream, text, len);
@@ -219,8 +229,9 @@ static void release(struct client *c)
 
     while (c->first != c->after) {
         struct slot *s = slot_at(c, c->first);
-        if (!s->done)
+        if (!s->done) {
             return;
+        }
         c->held -= s->text.len;
         a->net_output += s->text.len;
         stream_write(c->stream, s->text.data, s->text.len);
@@ -238,11 +249,13 @@ bool client_answer(struct admin *a, const struct ticket *t, const void *text, si
 {
     struct client *c = client_of(a, t);
 
-    if (!c || c->doomed || t->sequence < c->first || t->sequence >= c->after)
+    if (!c || c->doomed || t->sequence < c->first || t->sequence >= c->after) {
         return false;
+    }
     struct slot *s = slot_at(c, t->sequence);
-    if (s->done)
+    if (s->done) {
         return false;
+    }
     s->done = true;
     if (!s->silent) {
         buffer_append(&s->text, text, len);
@@ -254,8 +267,9 @@ bool client_answer(struct admin *a, const struct ticket *t, const void *text, si
 
 void client_push(struct client *c, const void *text, size_t len)
 {
-    if (c->doomed || c->goodbye)
+    if (c->doomed || c->goodbye) {
         return;
+    }
     assert(c->admin->current != c);
     if (stream_unsent(c->stream) + c->held > LIMIT_CLIENT_OUTPUT) {
         atomic_fetch_add_explicit(&c->admin->process->counters.output_closed, 1,
@@ -297,14 +311,16 @@ static size_t execute(struct client *c, const uint8_t *bytes, size_t len)
     while (ready(c)) {
         c->parser.strict = !c->authenticated;
         enum resp_result result = resp_parse(&c->parser, bytes + used, len - used);
-        if (result == RESP_MORE)
+        if (result == RESP_MORE) {
             break;
+        }
         if (result == RESP_BAD) {
             protocol_error(c);
             break;
         }
-        if (c->parser.count > 0)
+        if (c->parser.count > 0) {
             command_execute(c, c->parser.args, c->parser.count);
+        }
         used += c->parser.consumed;
         resp_shrink(&c->parser);
     }
@@ -316,28 +332,32 @@ static size_t execute(struct client *c, const uint8_t *bytes, size_t len)
 /* After requests were executed or answered: stops or goes on reading, or says goodbye. */
 static void after_work(struct client *c)
 {
-    if (c->doomed)
+    if (c->doomed) {
         return;
+    }
     if (c->goodbye) {
-        if (c->first == c->after)
+        if (c->first == c->after) {
             client_close(c);
-        else if (!stream_paused(c->stream))
+        } else if (!stream_paused(c->stream)) {
             stream_pause(c->stream);
+        }
         return;
     }
     bool go = ready(c);
-    if (go && stream_paused(c->stream))
+    if (go && stream_paused(c->stream)) {
         stream_resume(c->stream);
-    else if (!go && !stream_paused(c->stream))
+    } else if (!go && !stream_paused(c->stream)) {
         stream_pause(c->stream);
+    }
 }
 
 void client_continue(struct client *c)
 {
     if (ready(c) && c->input.len > 0) {
         buffer_consume(&c->input, execute(c, c->input.data, c->input.len));
-        if (c->input.len == 0)
+        if (c->input.len == 0) {
             buffer_clear(&c->input, INPUT_KEEP);
+        }
     }
     after_work(c);
 }
@@ -349,8 +369,9 @@ static void on_data(void *owner, const uint8_t *bytes, size_t len)
 
     a->net_input += len;
     touch(c);
-    if (c->goodbye || c->doomed)
+    if (c->goodbye || c->doomed) {
         return;
+    }
     if (c->input.len > 0) {
         buffer_append(&c->input, bytes, len);
         client_continue(c);
@@ -395,12 +416,14 @@ static const char *refusal(struct process *p, const struct address *peer)
 {
     const struct process_options *o = &p->options;
 
-    if (atomic_load_explicit(&p->counters.clients, memory_order_relaxed) > o->maxclients)
+    if (atomic_load_explicit(&p->counters.clients, memory_order_relaxed) > o->maxclients) {
         return "-ERR max number of clients reached\r\n";
-    if (o->protected_mode && o->requirepass[0] == '\0' && !is_loopback(peer))
+    }
+    if (o->protected_mode && o->requirepass[0] == '\0' && !is_loopback(peer)) {
         return "-DENIED vedette is in protected mode: it has no password, so that only clients on "
                "this machine are served. Set requirepass, or 'protected-mode no' where the network "
                "is safe, and restart it.\r\n";
+    }
     return NULL;
 }
 
@@ -409,8 +432,9 @@ void client_accept(struct admin *a, int fd)
     struct process *p = a->process;
     struct client *c = allocated(calloc(1, sizeof *c));
 
-    if (a->unused_count == 0)
+    if (a->unused_count == 0) {
         grow_clients(a);
+    }
     c->admin = a;
     c->index = a->unused[--a->unused_count];
     a->clients[c->index] = c;
@@ -425,10 +449,12 @@ void client_accept(struct admin *a, int fd)
         1 + atomic_fetch_add_explicit(&p->counters.connections_received, 1, memory_order_relaxed);
     c->stream =
         stream_adopt(shard_client_ring(a->shard), fd, p->options.tcp_keepalive, &client_stream, c);
-    if (!stream_peer(c->stream, &c->peer))
+    if (!stream_peer(c->stream, &c->peer)) {
         c->peer = (struct address){.ip = "?"};
-    if (!stream_local(c->stream, &c->local))
+    }
+    if (!stream_local(c->stream, &c->local)) {
         c->local = (struct address){.ip = "?"};
+    }
     const char *why = refusal(p, &c->peer);
     if (why) {
         atomic_fetch_add_explicit(&p->counters.connections_refused, 1, memory_order_relaxed);

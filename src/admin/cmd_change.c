@@ -22,12 +22,14 @@ struct monitor_request {
 /* What names may hold: all but what breaks the hello (a comma) or a log line. */
 static bool name_valid(const struct resp_arg *name)
 {
-    if (name->len == 0 || name->len > LIMIT_NAME)
+    if (name->len == 0 || name->len > LIMIT_NAME) {
         return false;
+    }
     for (size_t i = 0; i < name->len; i++) {
         unsigned char c = (unsigned char)name->text[i];
-        if (c <= ' ' || c == 0x7f || c == ',')
+        if (c <= ' ' || c == 0x7f || c == ',') {
             return false;
+        }
     }
     return true;
 }
@@ -38,8 +40,9 @@ static void record_period(struct shard *s, const struct monitor_request *m, cons
 {
     struct buffer line = {0};
 
-    if (value == usual)
+    if (value == usual) {
         return;
+    }
     buffer_printf(&line, "sentinel %s ", option);
     sentinel_quote(&line, m->name);
     buffer_printf(&line, " %lld", (long long)value);
@@ -74,10 +77,13 @@ static bool resolve(struct monitor_request *m)
     char ip[LIMIT_IP + 1];
     bool ok = false;
 
-    if (getaddrinfo(m->host, NULL, &hints, &found) != 0)
+    if (getaddrinfo(m->host, NULL, &hints, &found) != 0) {
         return false;
-    if (getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST) == 0)
+    }
+    if (getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST) ==
+        0) {
         ok = address_set(&m->addr, ip, strlen(ip), m->port);
+    }
     freeaddrinfo(found);
     return ok;
 }
@@ -143,18 +149,20 @@ void sentinel_monitor(struct call *call)
 
 static void remove_visit(struct admin_request *r, struct shard *shard)
 {
-    if (sentinel_owned(r, shard) && shard_group_remove(shard, r->gid))
+    if (sentinel_owned(r, shard) && shard_group_remove(shard, r->gid)) {
         async_save(r);
-    else
+    } else {
         async_home(r);
+    }
 }
 
 void sentinel_remove(struct call *call)
 {
     uint32_t gid = sentinel_group(call, &call->args[2]);
 
-    if (gid == DIRECTORY_NONE)
+    if (gid == DIRECTORY_NONE) {
         return;
+    }
     struct admin_request *r = async_new(call, sizeof *r, true);
     r->visit = remove_visit;
     async_owner(r, gid);
@@ -177,8 +185,9 @@ static void reset_visit(struct admin_request *r, struct shard *shard)
 
     while ((sg = shard_group_next(shard, &cursor))) {
         const char *name = sg->group->name;
-        if (!glob_match(reset->pattern, reset->pattern_len, name, strlen(name), false))
+        if (!glob_match(reset->pattern, reset->pattern_len, name, strlen(name), false)) {
             continue;
+        }
         struct group_event ev = {.kind = GROUP_RESET};
         (void)shard_group_step(shard, sg, &ev);
         reset->count++;
@@ -250,8 +259,9 @@ void sentinel_failover(struct call *call)
 {
     uint32_t gid = sentinel_group(call, &call->args[2]);
 
-    if (gid == DIRECTORY_NONE)
+    if (gid == DIRECTORY_NONE) {
         return;
+    }
     struct admin_request *r = async_new(call, sizeof *r, true);
     r->visit = failover_visit;
     async_owner(r, gid);

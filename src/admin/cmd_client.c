@@ -10,9 +10,11 @@
 
 static bool text_valid(const struct resp_arg *text)
 {
-    for (size_t i = 0; i < text->len; i++)
-        if (text->text[i] < '!' || text->text[i] > '~')
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->text[i] < '!' || text->text[i] > '~') {
             return false;
+        }
+    }
     return true;
 }
 
@@ -34,10 +36,11 @@ static void client_id(struct call *call)
 
 static void client_getname(struct call *call)
 {
-    if (call->client->name)
+    if (call->client->name) {
         reply_text(&call->reply, call->client->name);
-    else
+    } else {
         reply_null(&call->reply);
+    }
 }
 
 static void client_setname(struct call *call)
@@ -78,8 +81,9 @@ static void client_reply(struct call *call)
     } else if (arg_is(mode, "off")) {
         c->mode = REPLY_OFF;
     } else if (arg_is(mode, "skip")) {
-        if (c->mode != REPLY_OFF)
+        if (c->mode != REPLY_OFF) {
             c->mode = REPLY_SKIP_NEXT;
+        }
     } else {
         reply_syntax_error(call);
     }
@@ -89,8 +93,9 @@ static void client_reply(struct call *call)
 static bool parse_on_off(struct call *call, bool *on)
 {
     *on = arg_is(&call->args[2], "on");
-    if (*on || arg_is(&call->args[2], "off"))
+    if (*on || arg_is(&call->args[2], "off")) {
         return true;
+    }
     reply_syntax_error(call);
     return false;
 }
@@ -99,8 +104,9 @@ static void client_no_evict(struct call *call)
 {
     bool on;
 
-    if (!parse_on_off(call, &on))
+    if (!parse_on_off(call, &on)) {
         return;
+    }
     call->client->no_evict = on;
     reply_simple(&call->reply, "OK");
 }
@@ -109,8 +115,9 @@ static void client_no_touch(struct call *call)
 {
     bool on;
 
-    if (!parse_on_off(call, &on))
+    if (!parse_on_off(call, &on)) {
         return;
+    }
     call->client->no_touch = on;
     reply_simple(&call->reply, "OK");
 }
@@ -120,8 +127,9 @@ static void client_tracking(struct call *call)
 {
     bool on;
 
-    if (!parse_on_off(call, &on))
+    if (!parse_on_off(call, &on)) {
         return;
+    }
     for (size_t i = 3; i < call->count; i++) {
         const struct resp_arg *option = &call->args[i];
         bool valued = arg_is(option, "redirect") || arg_is(option, "prefix");
@@ -188,18 +196,24 @@ static void describe(const struct client *c, struct buffer *out)
 
     address_format(&c->peer, peer);
     address_format(&c->local, local);
-    if (client_subscribed(c) > 0)
+    if (client_subscribed(c) > 0) {
         flags[flag++] = 'P';
-    if (c->tracking)
+    }
+    if (c->tracking) {
         flags[flag++] = 't';
-    if (c->goodbye)
+    }
+    if (c->goodbye) {
         flags[flag++] = 'c';
-    if (c->no_evict)
+    }
+    if (c->no_evict) {
         flags[flag++] = 'e';
-    if (c->no_touch)
+    }
+    if (c->no_touch) {
         flags[flag++] = 'T';
-    if (flag == 0)
+    }
+    if (flag == 0) {
         flags[flag++] = 'N';
+    }
     flags[flag] = '\0';
     buffer_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=%s",
                   (unsigned long long)c->id, peer, local, c->fd, c->name ? c->name : "",
@@ -273,8 +287,9 @@ static void list_add(struct list_request *list, const struct client *c)
     if (list->count == list->cap) {
         list->cap = list->cap ? list->cap * 2 : 64;
         list->entries = realloc(list->entries, list->cap * sizeof *list->entries);
-        if (!list->entries)
+        if (!list->entries) {
             abort();
+        }
     }
     size_t offset = list->lines.len;
     describe(c, &list->lines);
@@ -297,8 +312,9 @@ static void list_visit(struct admin_request *r, struct shard *shard)
     while ((c = client_next(shard_admin(shard), &cursor))) {
         bool wanted = !list->ids ||
                       bsearch(&c->id, list->ids, list->id_count, sizeof *list->ids, compare_ids);
-        if (wanted && has_type(c, list->type))
+        if (wanted && has_type(c, list->type)) {
             list_add(list, c);
+        }
     }
 }
 
@@ -310,8 +326,9 @@ static void list_finish(struct admin_request *r, struct admin *a, struct client 
 
     /* An entry begins with its id. */
     qsort(list->entries, list->count, sizeof *list->entries, compare_ids);
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
         buffer_append(&text, list->lines.data + list->entries[i].offset, list->entries[i].len);
+    }
     reply_verbatim(&reply, text.data, text.len);
     buffer_free(&text);
 }
@@ -331,8 +348,9 @@ static uint64_t *parse_ids(struct call *call)
     size_t count = call->count - 3;
     uint64_t *ids = calloc(count, sizeof *ids);
 
-    if (!ids)
+    if (!ids) {
         abort();
+    }
     for (size_t i = 0; i < count; i++) {
         int64_t id;
         if (!arg_integer(&call->args[3 + i], &id) || id < 1) {
@@ -352,12 +370,14 @@ static void client_list(struct call *call)
     uint64_t *ids = NULL;
 
     if (call->count == 4 && arg_is(&call->args[2], "type")) {
-        if (!parse_type(call, &call->args[3], &type))
+        if (!parse_type(call, &call->args[3], &type)) {
             return;
+        }
     } else if (call->count > 3 && arg_is(&call->args[2], "id")) {
         ids = parse_ids(call);
-        if (!ids)
+        if (!ids) {
             return;
+        }
     } else if (call->count != 2) {
         reply_syntax_error(call);
         return;
@@ -411,13 +431,15 @@ static void kill_visit(struct admin_request *r, struct shard *shard)
     struct client *c;
 
     while ((c = client_next(a, &cursor))) {
-        if (!to_be_killed(k, c) || (c == me && k->skip_me))
+        if (!to_be_killed(k, c) || (c == me && k->skip_me)) {
             continue;
+        }
         k->killed++;
-        if (c == me)
+        if (c == me) {
             k->me = true;
-        else
+        } else {
             client_close(c);
+        }
     }
     admin_settle(a);
 }
@@ -427,14 +449,16 @@ static void kill_finish(struct admin_request *r, struct admin *a, struct client 
     struct kill_request *k = (struct kill_request *)(void *)r;
     struct reply reply = async_reply(r);
 
-    if (!k->old_form)
+    if (!k->old_form) {
         reply_integer(&reply, k->killed);
-    else if (k->killed > 0)
+    } else if (k->killed > 0) {
         reply_simple(&reply, "OK");
-    else
+    } else {
         reply_error(&reply, "ERR No such client");
-    if (c && k->me)
+    }
+    if (c && k->me) {
         client_goodbye(c);
+    }
 }
 
 static void copy_address(char *out, size_t size, const struct resp_arg *arg)
@@ -444,8 +468,9 @@ static void copy_address(char *out, size_t size, const struct resp_arg *arg)
 
     memcpy(out, arg->text, len);
     out[len] = '\0';
-    if (len == 0)
+    if (len == 0) {
         memcpy(out, "-", 2);
+    }
 }
 
 /* One option and its value. False: answered with an error. */
@@ -498,8 +523,9 @@ static void client_kill(struct call *call)
                 reply_syntax_error(call);
                 return;
             }
-            if (!parse_kill(call, &parsed, &call->args[i], &call->args[i + 1]))
+            if (!parse_kill(call, &parsed, &call->args[i], &call->args[i + 1])) {
                 return;
+            }
         }
     }
     struct kill_request *k = async_new(call, sizeof *k, true);
@@ -525,8 +551,9 @@ static void pause_visit(struct admin_request *r, struct shard *shard)
 
     if (p->period == 0) {
         /* The turn lets everybody go on. */
-        if (a->pause_until > 0)
+        if (a->pause_until > 0) {
             a->pause_until = shard_now(shard);
+        }
     } else if (until > a->pause_until) {
         a->pause_until = until;
     }

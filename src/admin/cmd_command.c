@@ -42,12 +42,14 @@ static void put_set(struct reply *r, unsigned flags, const struct flag_name *nam
     char text[32];
     size_t present = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         present += (flags & names[i].flag) != 0;
+    }
     reply_set(r, present);
     for (size_t i = 0; i < count; i++) {
-        if (!(flags & names[i].flag))
+        if (!(flags & names[i].flag)) {
             continue;
+        }
         size_t len = strlen(prefix);
         memcpy(text, prefix, len);
         memcpy(text + len, names[i].name, strlen(names[i].name) + 1);
@@ -59,8 +61,9 @@ static void put_tips(struct reply *r, const char *tips)
 {
     size_t count = tips != NULL;
 
-    for (const char *p = tips; p && *p; p++)
+    for (const char *p = tips; p && *p; p++) {
         count += *p == ' ';
+    }
     reply_set(r, count);
     for (const char *p = tips; p && *p;) {
         size_t len = strcspn(p, " ");
@@ -73,8 +76,9 @@ static size_t listed_subcommands(const struct command *c)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < command_subcommands_of(c); i++)
+    for (size_t i = 0; i < command_subcommands_of(c); i++) {
         count += !hidden(&c->subcommands[i]);
+    }
     return count;
 }
 
@@ -84,15 +88,18 @@ static void put_info(struct reply *r, const struct command *c)
     reply_text(r, c->name);
     reply_integer(r, c->arity);
     put_set(r, c->flags, flag_names, COUNT(flag_names), "");
-    for (int i = 0; i < 3; i++) /* no keys */
+    for (int i = 0; i < 3; i++) { /* no keys */
         reply_integer(r, 0);
+    }
     put_set(r, categories(c), category_names, COUNT(category_names), "@");
     put_tips(r, c->tips);
     reply_set(r, 0); /* key specifications */
     reply_array(r, listed_subcommands(c));
-    for (size_t i = 0; i < command_subcommands_of(c); i++)
-        if (!hidden(&c->subcommands[i]))
+    for (size_t i = 0; i < command_subcommands_of(c); i++) {
+        if (!hidden(&c->subcommands[i])) {
             put_info(r, &c->subcommands[i]);
+        }
+    }
 }
 
 /* A name as arguments give it: "ping", "client|id". */
@@ -104,8 +111,9 @@ static const struct command *find(const struct resp_arg *arg)
 void command_command(struct call *call)
 {
     reply_array(&call->reply, command_count);
-    for (size_t i = 0; i < command_count; i++)
+    for (size_t i = 0; i < command_count; i++) {
         put_info(&call->reply, &command_table[i]);
+    }
 }
 
 static void command_sub_info(struct call *call)
@@ -117,10 +125,11 @@ static void command_sub_info(struct call *call)
     reply_array(&call->reply, call->count - 2);
     for (size_t i = 2; i < call->count; i++) {
         const struct command *c = find(&call->args[i]);
-        if (c)
+        if (c) {
             put_info(&call->reply, c);
-        else
+        } else {
             reply_null(&call->reply);
+        }
     }
 }
 
@@ -141,13 +150,16 @@ static void put_docs(struct reply *r, const struct command *c)
     reply_text(r, c->since);
     reply_text(r, "group");
     reply_text(r, c->group);
-    if (subcommands == 0)
+    if (subcommands == 0) {
         return;
+    }
     reply_text(r, "subcommands");
     reply_map(r, subcommands);
-    for (size_t i = 0; i < command_subcommands_of(c); i++)
-        if (!hidden(&c->subcommands[i]))
+    for (size_t i = 0; i < command_subcommands_of(c); i++) {
+        if (!hidden(&c->subcommands[i])) {
             put_docs(r, &c->subcommands[i]);
+        }
+    }
 }
 
 static void command_sub_docs(struct call *call)
@@ -157,17 +169,20 @@ static void command_sub_docs(struct call *call)
 
     if (call->count == 2) {
         reply_map(r, command_count);
-        for (size_t i = 0; i < command_count; i++)
+        for (size_t i = 0; i < command_count; i++) {
             put_docs(r, &command_table[i]);
+        }
         return;
     }
-    for (size_t i = 2; i < call->count; i++)
+    for (size_t i = 2; i < call->count; i++) {
         known += find(&call->args[i]) != NULL;
+    }
     reply_map(r, known);
     for (size_t i = 2; i < call->count; i++) {
         const struct command *c = find(&call->args[i]);
-        if (c)
+        if (c) {
             put_docs(r, c);
+        }
     }
 }
 
@@ -181,9 +196,11 @@ static bool listed(const struct command *c, enum list_filter by, const struct re
     case LIST_PATTERN:
         return glob_match(value->text, value->len, c->name, strlen(c->name), true);
     case LIST_CATEGORY:
-        for (size_t i = 0; i < COUNT(category_names); i++)
-            if (categories(c) & category_names[i].flag && arg_is(value, category_names[i].name))
+        for (size_t i = 0; i < COUNT(category_names); i++) {
+            if (categories(c) & category_names[i].flag && arg_is(value, category_names[i].name)) {
                 return true;
+            }
+        }
         return false;
     case LIST_MODULE:
         return false;
@@ -202,8 +219,9 @@ static size_t list_one(const struct command *c, enum list_filter by, const struc
         reply_text(r, c->name);
         count++;
     }
-    for (size_t i = 0; i < command_subcommands_of(c); i++)
+    for (size_t i = 0; i < command_subcommands_of(c); i++) {
         count += list_one(&c->subcommands[i], by, value, r);
+    }
     return count;
 }
 
@@ -226,8 +244,9 @@ static void command_sub_list(struct call *call)
         reply_syntax_error(call);
         return;
     }
-    for (size_t i = 0; i < command_count; i++)
+    for (size_t i = 0; i < command_count; i++) {
         count += list_one(&command_table[i], by, value, &inner);
+    }
     reply_array(&call->reply, count);
     buffer_append(call->reply.out, names.data, names.len);
     buffer_free(&names);
@@ -238,10 +257,11 @@ static void command_sub_getkeys(struct call *call)
 {
     const struct command *c = find(&call->args[2]);
 
-    if (!c)
+    if (!c) {
         reply_error(&call->reply, "ERR Invalid command specified");
-    else
+    } else {
         reply_error(&call->reply, "ERR The command has no key arguments");
+    }
 }
 
 static void command_sub_help(struct call *call)

@@ -93,8 +93,9 @@ struct config_request {
 
 static bool copy_value(char *to, size_t size, const struct resp_arg *value)
 {
-    if (value->len >= size || memchr(value->text, '\0', value->len))
+    if (value->len >= size || memchr(value->text, '\0', value->len)) {
         return false;
+    }
     memcpy(to, value->text, value->len);
     to[value->len] = '\0';
     return true;
@@ -103,9 +104,11 @@ static bool copy_value(char *to, size_t size, const struct resp_arg *value)
 /* An address; a host name too, which is known to be wanted once all options are read. */
 static bool parse_announce_ip(struct tunables *t, const struct resp_arg *value)
 {
-    for (size_t i = 0; i < value->len; i++)
-        if (value->text[i] <= ' ' || value->text[i] == ',' || value->text[i] >= 0x7f)
+    for (size_t i = 0; i < value->len; i++) {
+        if (value->text[i] <= ' ' || value->text[i] == ',' || value->text[i] >= 0x7f) {
             return false;
+        }
+    }
     return copy_value(t->announce_ip, sizeof t->announce_ip, value);
 }
 
@@ -133,8 +136,9 @@ static bool config_parse(struct tunables *t, enum config_kind kind, const struct
     case CONFIG_ANNOUNCE_IP:
         return parse_announce_ip(t, value);
     case CONFIG_ANNOUNCE_PORT:
-        if (!arg_integer(value, &port) || port < 0 || port > UINT16_MAX)
+        if (!arg_integer(value, &port) || port < 0 || port > UINT16_MAX) {
             return false;
+        }
         t->announce_port = (uint32_t)port;
         return true;
     case CONFIG_USER:
@@ -153,18 +157,24 @@ static void config_apply(struct tunables *t, const struct config_request *c)
 {
     const struct tunables *from = &c->values;
 
-    if (c->set[CONFIG_RESOLVE])
+    if (c->set[CONFIG_RESOLVE]) {
         t->resolve_hostnames = from->resolve_hostnames;
-    if (c->set[CONFIG_ANNOUNCE_NAMES])
+    }
+    if (c->set[CONFIG_ANNOUNCE_NAMES]) {
         t->announce_hostnames = from->announce_hostnames;
-    if (c->set[CONFIG_ANNOUNCE_IP])
+    }
+    if (c->set[CONFIG_ANNOUNCE_IP]) {
         memcpy(t->announce_ip, from->announce_ip, sizeof t->announce_ip);
-    if (c->set[CONFIG_ANNOUNCE_PORT])
+    }
+    if (c->set[CONFIG_ANNOUNCE_PORT]) {
         t->announce_port = from->announce_port;
-    if (c->set[CONFIG_USER])
+    }
+    if (c->set[CONFIG_USER]) {
         memcpy(t->sentinel_user, from->sentinel_user, sizeof t->sentinel_user);
-    if (c->set[CONFIG_PASS])
+    }
+    if (c->set[CONFIG_PASS]) {
         memcpy(t->sentinel_pass, from->sentinel_pass, sizeof t->sentinel_pass);
+    }
     if (c->set[CONFIG_LOGLEVEL]) {
         t->loglevel = from->log_nothing ? t->loglevel : from->loglevel;
         t->log_nothing = from->log_nothing;
@@ -205,9 +215,11 @@ static void config_elector(struct request *request, void *here)
 
 static int find_config(const struct resp_arg *name)
 {
-    for (int kind = 0; kind < CONFIG_COUNT; kind++)
-        if (arg_is(name, config_names[kind]))
+    for (int kind = 0; kind < CONFIG_COUNT; kind++) {
+        if (arg_is(name, config_names[kind])) {
             return kind;
+        }
+    }
     return -1;
 }
 
@@ -249,8 +261,10 @@ static bool announce_fits(struct call *call, const struct config_request *c)
     bool names = c->set[CONFIG_RESOLVE] ? c->values.resolve_hostnames
                                         : shard_tunables(call->admin->shard)->resolve_hostnames;
 
-    if (!c->set[CONFIG_ANNOUNCE_IP] || names || ip[0] == '\0' || address_set(&a, ip, strlen(ip), 1))
+    if (!c->set[CONFIG_ANNOUNCE_IP] || names || ip[0] == '\0' ||
+        address_set(&a, ip, strlen(ip), 1)) {
         return true;
+    }
     reply_error(&call->reply, "ERR Invalid value '%s' to SENTINEL CONFIG SET 'announce-ip'", ip);
     return false;
 }
@@ -259,13 +273,15 @@ static void config_set(struct call *call)
 {
     struct config_request parsed = {.values = {.log_nothing = false}};
 
-    if (!config_read(call, &parsed) || !announce_fits(call, &parsed))
+    if (!config_read(call, &parsed) || !announce_fits(call, &parsed)) {
         return;
+    }
     for (size_t i = 3; i < call->count; i += 2) {
         enum config_kind kind = (enum config_kind)find_config(&call->args[i]);
         /* No Redis takes the level "nothing" from a file: it is for this run only. */
-        if (kind != CONFIG_LOGLEVEL || !parsed.values.log_nothing)
+        if (kind != CONFIG_LOGLEVEL || !parsed.values.log_nothing) {
             config_record(call->admin->shard, kind, &call->args[i + 1]);
+        }
     }
     struct config_request *c = async_new(call, sizeof *c, true);
     parsed.r = c->r;
@@ -275,14 +291,15 @@ static void config_set(struct call *call)
 
 void sentinel_config(struct call *call)
 {
-    if (arg_is(&call->args[2], "get") && call->count >= 4)
+    if (arg_is(&call->args[2], "get") && call->count >= 4) {
         config_get(call);
-    else if (arg_is(&call->args[2], "set") && call->count >= 5)
+    } else if (arg_is(&call->args[2], "set") && call->count >= 5) {
         config_set(call);
-    else
+    } else {
         reply_error(&call->reply,
                     "ERR Only SENTINEL CONFIG GET <param> [<param> <param> ...] / SET <param> "
                     "<value> [<param> <value> ...] are supported.");
+    }
 }
 
 /* --- DEBUG ----------------------------------------------------------------------------------- */
@@ -329,9 +346,11 @@ static void debug_main(struct request *request, void *here)
     struct debug_request *d = (struct debug_request *)(void *)request;
     struct tunables t = *mainloop_tunables(here);
 
-    for (size_t i = 0; i < PERIODS; i++)
-        if (d->values[i] > 0)
+    for (size_t i = 0; i < PERIODS; i++) {
+        if (d->values[i] > 0) {
             *period(&t.periods, i) = d->values[i];
+        }
+    }
     mainloop_set_tunables(here, &t);
     async_home(&d->r);
 }
@@ -351,8 +370,9 @@ static size_t find_period(const struct resp_arg *name)
 {
     size_t i = 0;
 
-    while (i < PERIODS && !arg_is(name, period_table[i].name))
+    while (i < PERIODS && !arg_is(name, period_table[i].name)) {
         i++;
+    }
     return i;
 }
 

@@ -14,10 +14,11 @@ void command_ping(struct call *call)
     } else if (r->proto == 2 && client_subscribed(call->client) > 0) {
         reply_array(r, 2);
         reply_text(r, "pong");
-        if (call->count == 2)
+        if (call->count == 2) {
             reply_bulk(r, call->args[1].text, call->args[1].len);
-        else
+        } else {
             reply_text(r, "");
+        }
     } else if (call->count == 2) {
         reply_bulk(r, call->args[1].text, call->args[1].len);
     } else {
@@ -70,8 +71,10 @@ void command_auth(struct call *call)
                     "user. Are you sure your configuration is correct?");
         return;
     }
-    if (authenticate(call, call->count == 3 ? &call->args[1] : NULL, &call->args[call->count - 1]))
+    if (authenticate(call, call->count == 3 ? &call->args[1] : NULL,
+                     &call->args[call->count - 1])) {
         reply_simple(&call->reply, "OK");
+    }
 }
 
 /* --- HELLO ----------------------------------------------------------------------------------- */
@@ -125,18 +128,21 @@ void command_hello(struct call *call)
     struct reply *r = &call->reply;
     struct greeting g = {.proto = c->proto};
 
-    if (!parse_hello(call, &g))
+    if (!parse_hello(call, &g)) {
         return;
-    if (g.user && !authenticate(call, g.user, g.password))
+    }
+    if (g.user && !authenticate(call, g.user, g.password)) {
         return;
+    }
     if (!c->authenticated) {
         reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
                        "otherwise the HELLO AUTH <user> <pass> option can be used to authenticate "
                        "the client and select the RESP protocol version at the same time");
         return;
     }
-    if (g.name)
+    if (g.name) {
         client_set_text(&c->name, g.name);
+    }
     c->proto = r->proto = g.proto;
     reply_map(r, 6);
     reply_text(r, "server");

@@ -9,10 +9,11 @@ static void confirm(struct call *call, const char *what, const char *name, size_
 
     reply_push(r, 3);
     reply_text(r, what);
-    if (name)
+    if (name) {
         reply_bulk(r, name, len);
-    else
+    } else {
         reply_null(r);
+    }
     reply_integer(r, client_subscribed(call->client));
 }
 
@@ -30,8 +31,9 @@ static void subscribe(struct call *call, enum topic_kind kind, const char *what)
         confirm(call, what, name->text, name->len);
     }
     /* At once, so that nothing that happens after the confirmation is missed. */
-    if (client_subscribed(call->client) > 0)
+    if (client_subscribed(call->client) > 0) {
         atomic_store_explicit(&a->process->subscribed[a->index], true, memory_order_release);
+    }
 }
 
 static void unsubscribe(struct call *call, enum topic_kind kind, const char *what)
@@ -46,8 +48,9 @@ static void unsubscribe(struct call *call, enum topic_kind kind, const char *wha
         pubsub_unsubscribe(p, c, kind, arg->text, arg->len);
         confirm(call, what, arg->text, arg->len);
     }
-    if (call->count > 1)
+    if (call->count > 1) {
         return;
+    }
     if (!pubsub_first(c, kind, &name, &len)) {
         confirm(call, what, NULL, 0);
         return;

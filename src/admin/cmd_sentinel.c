@@ -29,8 +29,9 @@ struct shard_group *sentinel_owned(struct admin_request *r, struct shard *shard)
     struct shard_group *sg = shard_group(shard, r->gid);
     struct reply reply = async_reply(r);
 
-    if (!sg) /* it was removed meanwhile */
+    if (!sg) { /* it was removed meanwhile */
         reply_no_master(&reply);
+    }
     return sg;
 }
 
@@ -49,8 +50,9 @@ static void read_visit(struct admin_request *r, struct shard *shard)
     struct shard_group *sg = sentinel_owned(r, shard);
     struct reply reply = async_reply(r);
 
-    if (sg)
+    if (sg) {
         ((struct read_request *)(void *)r)->render(shard, sg, &reply);
+    }
     async_home(r);
 }
 
@@ -59,14 +61,16 @@ static void read_group(struct call *call, group_renderer render)
     struct admin *a = call->admin;
     uint32_t gid = sentinel_group(call, &call->args[2]);
 
-    if (gid == DIRECTORY_NONE)
+    if (gid == DIRECTORY_NONE) {
         return;
+    }
     if (directory_owner(a->process->directory, gid) == a->index) {
         struct shard_group *sg = shard_group(a->shard, gid);
-        if (sg)
+        if (sg) {
             render(a->shard, sg, &call->reply);
-        else
+        } else {
             reply_no_master(&call->reply);
+        }
         return;
     }
     struct read_request *read = async_new(call, sizeof *read, false);
@@ -120,8 +124,9 @@ static void masters_visit(struct admin_request *r, struct shard *shard)
         if (m->count == m->cap) {
             m->cap = m->cap ? m->cap * 2 : 64;
             m->parts = realloc(m->parts, m->cap * sizeof *m->parts);
-            if (!m->parts)
+            if (!m->parts) {
                 abort();
+            }
         }
         size_t offset = m->text.len;
         render_master(shard, sg, &reply);
@@ -145,8 +150,9 @@ static void masters_finish(struct admin_request *r, struct admin *a, struct clie
     qsort(m->parts, m->count, sizeof *m->parts, compare_parts);
     reply_array(&reply, m->count);
     buffer_reserve(&r->out, m->text.len);
-    for (size_t i = 0; i < m->count; i++)
+    for (size_t i = 0; i < m->count; i++) {
         buffer_append(&r->out, m->text.data + m->parts[i].offset, m->parts[i].len);
+    }
 }
 
 static void masters_dispose(struct admin_request *r)
@@ -223,10 +229,12 @@ static size_t named_groups(struct call *call, uint32_t *gids)
     for (size_t i = 2; i < call->count; i++) {
         uint32_t gid = directory_find(d, call->args[i].text, call->args[i].len);
         bool twice = gid == DIRECTORY_NONE || !directory_alive(d, gid);
-        for (size_t j = 0; j < count && !twice; j++)
+        for (size_t j = 0; j < count && !twice; j++) {
             twice = gids[j] == gid;
-        if (!twice)
+        }
+        if (!twice) {
             gids[count++] = gid;
+        }
     }
     return count;
 }
@@ -239,8 +247,9 @@ static void sentinel_info_cache(struct call *call)
         return;
     }
     uint32_t *gids = calloc(call->count, sizeof *gids);
-    if (!gids)
+    if (!gids) {
         abort();
+    }
     size_t count = named_groups(call, gids);
     if (count == 0) {
         reply_array(&call->reply, 0);
@@ -299,8 +308,9 @@ static void ask_vote(struct call *call, const struct address *addr, uint64_t epo
                              &down, &wait.leader, &wait.epoch);
     c->slots[wait.ticket.sequence & (c->slot_cap - 1)].down = down;
     /* Nothing can be made durable, or there is nobody to vote about: no need to wait. */
-    if (!asked || atomic_load_explicit(&a->process->journal_refused, memory_order_acquire))
+    if (!asked || atomic_load_explicit(&a->process->journal_refused, memory_order_acquire)) {
         wait.deadline = 0;
+    }
     if (wait.deadline > 0) {
         admin_await_vote(a, &wait);
         return;

@@ -62,18 +62,20 @@ void sentinel_quote(struct buffer *out, const char *text)
 {
     bool plain = *text != '\0';
 
-    for (const char *p = text; *p && plain; p++)
+    for (const char *p = text; *p && plain; p++) {
         plain = *p > ' ' && *p < 0x7f && !strchr("\"'\\", *p);
+    }
     if (plain) {
         buffer_printf(out, "%s", text);
         return;
     }
     buffer_append(out, "\"", 1);
     for (; *text; text++) {
-        if (*text >= ' ' && *text < 0x7f && *text != '"' && *text != '\\')
+        if (*text >= ' ' && *text < 0x7f && *text != '"' && *text != '\\') {
             buffer_append(out, text, 1);
-        else
+        } else {
             buffer_printf(out, "\\x%02x", (unsigned)(unsigned char)*text);
+        }
     }
     buffer_append(out, "\"", 1);
 }
@@ -83,11 +85,14 @@ void sentinel_quote(struct buffer *out, const char *text)
 static const struct set_option *find_option(const struct resp_arg *arg)
 {
     /* Valkey's name. */
-    if (arg_is(arg, "primary-reboot-down-after-period"))
+    if (arg_is(arg, "primary-reboot-down-after-period")) {
         return find_option(&(struct resp_arg){"master-reboot-down-after-period", 31});
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
-        if (arg_is(arg, options[i].name))
+    }
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        if (arg_is(arg, options[i].name)) {
             return &options[i];
+        }
+    }
     return NULL;
 }
 
@@ -108,8 +113,9 @@ static bool check_script(struct call *call, const struct change *change)
                     "deny-scripts-reconfig configuration directive in your Sentinel configuration");
         return false;
     }
-    if (change->value[0] == '\0')
+    if (change->value[0] == '\0') {
         return true;
+    }
     if (access(change->value, X_OK) != 0) {
         reply_error(&call->reply, "ERR %s script seems non existing or non executable",
                     notification ? "Notification" : "Client reconfiguration");
@@ -137,19 +143,22 @@ static size_t parse_change(struct call *call, size_t at, struct change *change)
     }
     for (size_t i = 1; i <= values; i++) {
         if (arg[i].len > (values == 2 ? RENAME_MAX : VALUE_MAX) ||
-            memchr(arg[i].text, '\0', arg[i].len) || (values == 2 && arg[i].len == 0))
+            memchr(arg[i].text, '\0', arg[i].len) || (values == 2 && arg[i].len == 0)) {
             return invalid(call, &arg[i], arg);
+        }
     }
     *change = (struct change){.option = option,
                               .shown = arg_copy(arg),
                               .value = arg_copy(&arg[1]),
                               .value2 = values == 2 ? arg_copy(&arg[2]) : NULL};
     if (option->max > 0 && (!arg_integer(&arg[1], &change->number) ||
-                            change->number < option->min || change->number > option->max))
+                            change->number < option->min || change->number > option->max)) {
         return invalid(call, &arg[1], arg);
+    }
     if ((option->kind == SET_NOTIFICATION_SCRIPT || option->kind == SET_RECONFIG_SCRIPT) &&
-        !check_script(call, change))
+        !check_script(call, change)) {
         return 0;
+    }
     return 1 + values;
 }
 
@@ -169,8 +178,9 @@ static void set_text(char **field, const char *value)
 {
     free(*field);
     *field = *value ? strdup(value) : NULL;
-    if (*value && !*field)
+    if (*value && !*field) {
         abort();
+    }
 }
 
 /* Renames a command, or with the same name takes the renaming away. */
@@ -184,11 +194,13 @@ static void rename_command(struct group_texts *texts, const char *from, const ch
             break;
         }
     }
-    if (strcasecmp(from, to) == 0)
+    if (strcasecmp(from, to) == 0) {
         return;
+    }
     texts->renames = realloc(texts->renames, (texts->rename_count + 1) * sizeof *texts->renames);
-    if (!texts->renames)
+    if (!texts->renames) {
         abort();
+    }
     struct group_rename *added = &texts->renames[texts->rename_count++];
     *added = (struct group_rename){0};
     set_text(&added->from, from);
@@ -238,10 +250,11 @@ static void record(struct shard *s, const struct group *g, const struct change *
     buffer_printf(&line, "sentinel %s ", c->option->name);
     sentinel_quote(&line, g->name);
     buffer_append(&line, " ", 1);
-    if (c->option->max > 0)
+    if (c->option->max > 0) {
         buffer_printf(&line, "%lld", (long long)c->number);
-    else
+    } else {
         sentinel_quote(&line, c->value);
+    }
     if (c->value2) {
         buffer_append(&line, " ", 1);
         sentinel_quote(&line, c->value2);
@@ -280,8 +293,9 @@ static void set_visit(struct admin_request *r, struct shard *shard)
     }
     struct group_event ev = {.kind = GROUP_SET, .settings = &settings};
     (void)shard_group_step(shard, sg, &ev);
-    for (size_t i = 0; i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++) {
         emit(shard, sg->group, &set->changes[i]);
+    }
     if (reconnect) {
         ev = (struct group_event){.kind = GROUP_RECONNECT};
         (void)shard_group_step(shard, sg, &ev);
@@ -300,11 +314,13 @@ void sentinel_set(struct call *call)
 {
     uint32_t gid = sentinel_group(call, &call->args[2]);
 
-    if (gid == DIRECTORY_NONE)
+    if (gid == DIRECTORY_NONE) {
         return;
+    }
     struct change *changes = calloc(call->count, sizeof *changes);
-    if (!changes)
+    if (!changes) {
         abort();
+    }
     size_t count = 0;
     for (size_t at = 3; at < call->count; count++) {
         size_t took = parse_change(call, at, &changes[count]);

@@ -149,8 +149,9 @@ static unsigned hash_name(const char *name, size_t len)
 {
     unsigned hash = 2166136261u;
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+    }
     return (hash ^ hash >> 15) & (BUCKETS - 1);
 }
 
@@ -159,21 +160,26 @@ static void insert(const struct command *command)
     unsigned at = hash_name(command->name, strlen(command->name));
 
     assert(strlen(command->name) < NAME_MAX_LEN);
-    while (buckets[at])
+    while (buckets[at]) {
         at = (at + 1) & (BUCKETS - 1);
+    }
     buckets[at] = command;
 }
 
 static size_t subcommand_count(const struct command *command)
 {
-    if (command->subcommands == client_subcommands)
+    if (command->subcommands == client_subcommands) {
         return client_subcommand_count;
-    if (command->subcommands == command_subcommands)
+    }
+    if (command->subcommands == command_subcommands) {
         return command_subcommand_count;
-    if (command->subcommands == sentinel_subcommands)
+    }
+    if (command->subcommands == sentinel_subcommands) {
         return sentinel_subcommand_count;
-    if (command->subcommands == acl_subcommands)
+    }
+    if (command->subcommands == acl_subcommands) {
         return acl_subcommand_count;
+    }
     return 0;
 }
 
@@ -205,8 +211,9 @@ size_t command_subcommands_of(const struct command *command)
 
 static size_t fold(char *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         out[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + ('a' - 'A') : text[i]);
+    }
     return len;
 }
 
@@ -214,8 +221,9 @@ const struct command *command_find(const char *name, size_t len, const char *sub
 {
     char key[NAME_MAX_LEN + 1];
 
-    if (len > NAME_MAX_LEN || (sub && len + 1 + sub_len > NAME_MAX_LEN))
+    if (len > NAME_MAX_LEN || (sub && len + 1 + sub_len > NAME_MAX_LEN)) {
         return NULL;
+    }
     size_t key_len = fold(key, name, len);
     if (sub) {
         key[key_len++] = '|';
@@ -223,8 +231,9 @@ const struct command *command_find(const char *name, size_t len, const char *sub
     }
     for (unsigned at = hash_name(key, key_len); buckets[at]; at = (at + 1) & (BUCKETS - 1)) {
         const char *known = buckets[at]->name;
-        if (strlen(known) == key_len && memcmp(known, key, key_len) == 0)
+        if (strlen(known) == key_len && memcmp(known, key, key_len) == 0) {
             return buckets[at];
+        }
     }
     return NULL;
 }
@@ -241,8 +250,9 @@ bool arg_integer(const struct resp_arg *arg, int64_t *out)
     bool negative = arg->len > 0 && arg->text[0] == '-';
     uint64_t value;
 
-    if (!parse_u64(arg->text + negative, arg->len - negative, INT64_MAX, &value))
+    if (!parse_u64(arg->text + negative, arg->len - negative, INT64_MAX, &value)) {
         return false;
+    }
     *out = negative ? -(int64_t)value : (int64_t)value;
     return true;
 }
@@ -257,8 +267,9 @@ char *arg_copy(const struct resp_arg *arg)
 {
     char *copy = malloc(arg->len + 1);
 
-    if (!copy)
+    if (!copy) {
         abort();
+    }
     memcpy(copy, arg->text, arg->len);
     copy[arg->len] = '\0';
     return copy;
@@ -278,8 +289,9 @@ void reply_syntax_error(struct call *call)
 void reply_lines(struct call *call, const char *const *lines, size_t count)
 {
     reply_array(&call->reply, count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         reply_simple(&call->reply, lines[i]);
+    }
 }
 
 /* --- executing ------------------------------------------------------------------------------- */
@@ -305,8 +317,9 @@ static void reply_unknown_subcommand(struct call *call)
     char upper[NAME_MAX_LEN + 1];
     size_t len = strlen(call->command->name);
 
-    for (size_t i = 0; i <= len; i++)
+    for (size_t i = 0; i <= len; i++) {
         upper[i] = (char)toupper((unsigned char)call->command->name[i]);
+    }
     reply_error(&call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
                 ARG_SHOWN(&call->args[1]), upper);
 }
@@ -379,11 +392,13 @@ void command_execute(struct client *c, const struct resp_arg *args, size_t count
     }
     if (a->scratch.len > start) {
         a->total_errors += a->scratch.data[start] == '-';
-        if (c->mode == REPLY_OFF || c->mode == REPLY_SKIP)
+        if (c->mode == REPLY_OFF || c->mode == REPLY_SKIP) {
             a->scratch.len = start;
+        }
     }
-    if (c->mode == REPLY_SKIP)
+    if (c->mode == REPLY_SKIP) {
         c->mode = REPLY_ON;
-    else if (c->mode == REPLY_SKIP_NEXT)
+    } else if (c->mode == REPLY_SKIP_NEXT) {
         c->mode = REPLY_SKIP;
+    }
 }

@@ -51,8 +51,9 @@ static bool match_one(const unsigned char *pattern, size_t len, size_t at, unsig
     case '[':
         return match_class(pattern, len, at, fold(c, nocase), nocase, end);
     case '\\':
-        if (at + 1 < len)
+        if (at + 1 < len) {
             at++;
+        }
         break;
     default:
         break;
@@ -75,10 +76,12 @@ bool glob_match(const char *pattern, size_t pattern_len, const char *text, size_
     for (;;) {
         size_t next;
         if (at < pattern_len && p[at] == '*') {
-            while (at < pattern_len && p[at] == '*')
+            while (at < pattern_len && p[at] == '*') {
                 at++;
-            if (at == pattern_len)
+            }
+            if (at == pattern_len) {
                 return true;
+            }
             starred = true;
             star = at;
             star_from = from;

@@ -53,8 +53,9 @@ static void server_section(const struct process *p, ms_t now, struct buffer *out
     struct timespec wall;
     ms_t uptime = (now - p->started) / 1000;
 
-    if (uname(&os) != 0)
+    if (uname(&os) != 0) {
         memset(&os, 0, sizeof os);
+    }
     clock_gettime(CLOCK_REALTIME, &wall);
     buffer_printf(out, "# Server\r\nredis_version:%s\r\nvedette_version:%s\r\n",
                   VEDETTE_REDIS_VERSION, VEDETTE_VERSION);
@@ -119,8 +120,9 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_count(out, "pubsub_channels", sums->channels);
     put_count(out, "pubsub_patterns", sums->patterns);
     put_count(out, "total_error_replies", sums->errors);
-    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         put_count(out, none[i], 0);
+    }
     put_count(out, "vedette_protocol_errors", count_of(&c->protocol_errors));
     put_count(out, "vedette_clients_closed_for_output", count_of(&c->output_closed));
     put_count(out, "vedette_events_published", count_of(&c->events_published));
@@ -160,8 +162,9 @@ static uint32_t master_lines(const struct directory *d, struct buffer *out)
     char address[ADDRESS_TEXT];
 
     for (uint32_t gid = 0; gid < count; gid++) {
-        if (!directory_read(d, gid, &view))
+        if (!directory_read(d, gid, &view)) {
             continue;
+        }
         address_format(&view.master, address);
         buffer_printf(out, "master%u:name=%s,status=%s,address=%s,slaves=%u,sentinels=%u\r\n",
                       (unsigned)shown++, directory_name(d, gid),
@@ -264,22 +267,25 @@ static void render(const struct admin *a, unsigned sections, const struct info_s
     struct buffer text = {0};
 
     for (unsigned section = 1; section <= INFO_VEDETTE; section <<= 1) {
-        if (!(sections & section))
+        if (!(sections & section)) {
             continue;
-        if (text.len > 0)
+        }
+        if (text.len > 0) {
             buffer_append(&text, "\r\n", 2);
-        if (section == INFO_SERVER)
+        }
+        if (section == INFO_SERVER) {
             server_section(p, now, &text);
-        else if (section == INFO_CLIENTS)
+        } else if (section == INFO_CLIENTS) {
             clients_section(p, sums, &text);
-        else if (section == INFO_STATS)
+        } else if (section == INFO_STATS) {
             stats_section(p, sums, &text);
-        else if (section == INFO_CPU)
+        } else if (section == INFO_CPU) {
             cpu_section(&text);
-        else if (section == INFO_SENTINEL)
+        } else if (section == INFO_SENTINEL) {
             sentinel_section(p, shard_tunables(a->shard), now, &text);
-        else
+        } else {
             vedette_section(p, sums, now, &text);
+        }
     }
     reply_bulk(r, text.data, text.len);
     buffer_free(&text);
@@ -318,8 +324,9 @@ static void sum_shard(struct info_sums *sums, struct shard *shard)
     sums->commands_rate += a->rate_commands;
     sums->input_rate += a->rate_input;
     sums->output_rate += a->rate_output;
-    while ((c = client_next(a, &cursor)))
+    while ((c = client_next(a, &cursor))) {
         sums->pubsub_clients += client_subscribed(c) > 0;
+    }
 }
 
 static void info_visit(struct admin_request *r, struct shard *shard)
@@ -345,10 +352,13 @@ unsigned info_sections(const struct resp_arg *args, size_t count)
                  {"default", INFO_DEFAULT}, {"all", INFO_ALL},           {"everything", INFO_ALL}};
     unsigned sections = count == 0 ? INFO_DEFAULT : 0;
 
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < sizeof known / sizeof known[0]; j++)
-            if (arg_is(&args[i], known[j].name))
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < sizeof known / sizeof known[0]; j++) {
+            if (arg_is(&args[i], known[j].name)) {
                 sections |= known[j].sections;
+            }
+        }
+    }
     return sections;
 }
 
@@ -359,8 +369,9 @@ void command_info(struct call *call)
     struct info_sums sums = {0};
 
     if (a->process->options.shards == 1 || !(sections & INFO_SUMMED)) {
-        if (sections & INFO_SUMMED)
+        if (sections & INFO_SUMMED) {
             sum_shard(&sums, a->shard);
+        }
         render(a, sections, &sums, &call->reply);
         return;
     }

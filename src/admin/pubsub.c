@@ -30,15 +30,17 @@ static uint64_t hash_of(const char *name, size_t len)
 {
     uint64_t hash = 14695981039346656037u;
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         hash = (hash ^ (unsigned char)name[i]) * 1099511628211u;
+    }
     return hash ^ hash >> 29;
 }
 
 static void *allocated(void *block)
 {
-    if (!block)
+    if (!block) {
         abort();
+    }
     return block;
 }
 
@@ -70,9 +72,11 @@ static struct topic *find(const struct pubsub *p, enum topic_kind kind, const ch
 {
     uint64_t hash = hash_of(name, len);
 
-    for (struct topic *t = *bucket(p, kind, hash); t; t = t->next_in_bucket)
-        if (t->hash == hash && t->len == len && memcmp(t->name, name, len) == 0)
+    for (struct topic *t = *bucket(p, kind, hash); t; t = t->next_in_bucket) {
+        if (t->hash == hash && t->len == len && memcmp(t->name, name, len) == 0) {
             return t;
+        }
+    }
     return NULL;
 }
 
@@ -96,8 +100,9 @@ static void grow_table(struct pubsub *p, enum topic_kind kind)
 
 static struct topic *add_topic(struct pubsub *p, enum topic_kind kind, const char *name, size_t len)
 {
-    if (p->topic_count[kind] >= p->bucket_count[kind])
+    if (p->topic_count[kind] >= p->bucket_count[kind]) {
         grow_table(p, kind);
+    }
     struct topic *t = allocated(calloc(1, sizeof *t + len));
     t->kind = kind;
     t->hash = hash_of(name, len);
@@ -109,10 +114,11 @@ static struct topic *add_topic(struct pubsub *p, enum topic_kind kind, const cha
     p->topic_count[kind]++;
     if (kind == TOPIC_PATTERN) {
         t->previous = p->last_pattern;
-        if (p->last_pattern)
+        if (p->last_pattern) {
             p->last_pattern->next = t;
-        else
+        } else {
             p->first_pattern = t;
+        }
         p->last_pattern = t;
     }
     return t;
@@ -122,8 +128,9 @@ static void remove_topic(struct pubsub *p, struct topic *t)
 {
     struct topic **link = bucket(p, t->kind, t->hash);
 
-    while (*link != t)
+    while (*link != t) {
         link = &(*link)->next_in_bucket;
+    }
     *link = t->next_in_bucket;
     p->topic_count[t->kind]--;
     if (t->kind == TOPIC_PATTERN) {
@@ -138,9 +145,11 @@ static struct subscription *find_subscription(struct client *c, const struct top
 {
     struct subscriptions *s = &c->subscriptions[t->kind];
 
-    for (uint32_t i = 0; i < s->count; i++)
-        if (s->items[i].topic == t)
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->items[i].topic == t) {
             return &s->items[i];
+        }
+    }
     return NULL;
 }
 
@@ -150,13 +159,16 @@ enum subscribe_result pubsub_subscribe(struct pubsub *p, struct client *c, enum 
     struct subscriptions *s = &c->subscriptions[kind];
     struct topic *t = find(p, kind, name, len);
 
-    if (t && find_subscription(c, t))
+    if (t && find_subscription(c, t)) {
         return SUBSCRIBED_ALREADY;
+    }
     if (client_subscribed(c) >= LIMIT_SUBSCRIPTIONS || len > LIMIT_EVENT_TEXT ||
-        (!t && p->topic_count[kind] >= TOPICS))
+        (!t && p->topic_count[kind] >= TOPICS)) {
         return SUBSCRIBE_FULL;
-    if (!t)
+    }
+    if (!t) {
         t = add_topic(p, kind, name, len);
+    }
     if (s->count == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 4;
         s->items = allocated(realloc(s->items, s->cap * sizeof *s->items));
@@ -184,8 +196,9 @@ static void remove_at(struct pubsub *p, struct client *c, enum topic_kind kind, 
         struct subscriber *moved = &t->subscribers[place];
         moved->client->subscriptions[kind].items[moved->place].place = place;
     }
-    if (t->count == 0)
+    if (t->count == 0) {
         remove_topic(p, t);
+    }
     s->count--;
     for (uint32_t i = at; i < s->count; i++) {
         s->items[i] = s->items[i + 1];
@@ -203,8 +216,9 @@ bool pubsub_unsubscribe(struct pubsub *p, struct client *c, enum topic_kind kind
     struct topic *t = find(p, kind, name, len);
     struct subscription *s = t ? find_subscription(c, t) : NULL;
 
-    if (!s)
+    if (!s) {
         return false;
+    }
     remove_at(p, c, kind, (uint32_t)(s - c->subscriptions[kind].items));
     return true;
 }
@@ -212,17 +226,20 @@ bool pubsub_unsubscribe(struct pubsub *p, struct client *c, enum topic_kind kind
 void pubsub_forget(struct pubsub *p, struct client *c)
 {
     /* From the end: nothing behind has to move up. */
-    for (int kind = 0; kind < 2; kind++)
-        while (c->subscriptions[kind].count > 0)
+    for (int kind = 0; kind < 2; kind++) {
+        while (c->subscriptions[kind].count > 0) {
             remove_at(p, c, (enum topic_kind)kind, c->subscriptions[kind].count - 1);
+        }
+    }
 }
 
 bool pubsub_first(const struct client *c, enum topic_kind kind, const char **name, size_t *len)
 {
     const struct subscriptions *s = &c->subscriptions[kind];
 
-    if (s->count == 0)
+    if (s->count == 0) {
         return false;
+    }
     *name = s->items[0].topic->name;
     *len = s->items[0].topic->len;
     return true;
@@ -235,12 +252,14 @@ static const struct buffer *rendered(struct pubsub *p, const struct topic *t, in
     struct buffer *out = &p->message[proto == 3];
     struct reply r = {out, proto};
 
-    if (out->len > 0)
+    if (out->len > 0) {
         return out;
+    }
     reply_push(&r, t->kind == TOPIC_PATTERN ? 4 : 3);
     reply_text(&r, t->kind == TOPIC_PATTERN ? "pmessage" : "message");
-    if (t->kind == TOPIC_PATTERN)
+    if (t->kind == TOPIC_PATTERN) {
         reply_bulk(&r, t->name, t->len);
+    }
     reply_text(&r, note->channel);
     reply_bulk(&r, note->text, note->text_len);
     return out;
@@ -261,9 +280,12 @@ void pubsub_deliver(struct pubsub *p, const struct event_note *note)
     size_t len = strlen(note->channel);
     const struct topic *channel = find(p, TOPIC_CHANNEL, note->channel, len);
 
-    if (channel)
+    if (channel) {
         deliver_topic(p, channel, note);
-    for (const struct topic *t = p->first_pattern; t; t = t->next)
-        if (glob_match(t->name, t->len, note->channel, len, false))
+    }
+    for (const struct topic *t = p->first_pattern; t; t = t->next) {
+        if (glob_match(t->name, t->len, note->channel, len, false)) {
             deliver_topic(p, t, note);
+        }
+    }
 }

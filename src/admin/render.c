@@ -68,15 +68,18 @@ static void put_common(struct fields *f, const struct shard *s, const struct gro
     put_text(f, "flags", flags);
     put_number(f, "link-pending-commands", view.pending);
     put_number(f, "link-refcount", view.refcount);
-    if (inst->flags & FLAG_FAILOVER_IN_PROGRESS)
+    if (inst->flags & FLAG_FAILOVER_IN_PROGRESS) {
         put_text(f, "failover-state", failover_state_name(g->fo.state));
+    }
     put_age(f, "last-ping-sent", view.live.ping_pending);
     put_age(f, "last-ok-ping-reply", view.live.reply_ok);
     put_age(f, "last-ping-reply", view.live.reply_any);
-    if (inst->flags & FLAG_S_DOWN)
+    if (inst->flags & FLAG_S_DOWN) {
         put_age(f, "s-down-time", inst->sdown_since);
-    if (inst->flags & FLAG_O_DOWN)
+    }
+    if (inst->flags & FLAG_O_DOWN) {
         put_age(f, "o-down-time", inst->odown_since);
+    }
     put_number(f, "down-after-milliseconds", g->set.down_after);
 }
 
@@ -101,10 +104,12 @@ void render_master(const struct shard *s, const struct shard_group *sg, struct r
     put_number(&f, "quorum", g->set.quorum);
     put_number(&f, "failover-timeout", g->set.failover_timeout);
     put_number(&f, "parallel-syncs", g->set.parallel_syncs);
-    if (sg->texts.notification_script)
+    if (sg->texts.notification_script) {
         put_text(&f, "notification-script", sg->texts.notification_script);
-    if (sg->texts.reconfig_script)
+    }
+    if (sg->texts.reconfig_script) {
         put_text(&f, "client-reconfig-script", sg->texts.reconfig_script);
+    }
     end(&f, r);
 }
 
@@ -131,12 +136,15 @@ void render_replicas(const struct shard *s, const struct shard_group *sg, struct
     const struct group *g = sg->group;
     uint32_t announced = 0;
 
-    for (uint32_t i = 0; i < g->replica_count; i++)
+    for (uint32_t i = 0; i < g->replica_count; i++) {
         announced += g->replicas[i]->announced;
+    }
     reply_array(r, announced);
-    for (uint32_t i = 0; i < g->replica_count; i++)
-        if (g->replicas[i]->announced)
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        if (g->replicas[i]->announced) {
             render_replica(s, g, g->replicas[i], r);
+        }
+    }
 }
 
 void render_sentinels(const struct shard *s, const struct shard_group *sg, struct reply *r)
@@ -162,10 +170,11 @@ static void render_cached(const struct shard *s, const struct instance *inst, st
 
     reply_array(r, 2);
     reply_integer(r, inst->info_at ? shard_now(s) - inst->info_at : 0);
-    if (shard_info_text(s, inst, &text))
+    if (shard_info_text(s, inst, &text)) {
         reply_bulk(r, text.data, text.len);
-    else
+    } else {
         reply_null(r);
+    }
     buffer_free(&text);
 }
 
@@ -176,8 +185,9 @@ void render_info_cache(const struct shard *s, const struct shard_group *sg, stru
     reply_text(r, g->name);
     reply_array(r, 1 + (size_t)g->replica_count);
     render_cached(s, g->master, r);
-    for (uint32_t i = 0; i < g->replica_count; i++)
+    for (uint32_t i = 0; i < g->replica_count; i++) {
         render_cached(s, g->replicas[i], r);
+    }
 }
 
 void render_ckquorum(const struct shard *s, const struct shard_group *sg, struct reply *r)

@@ -13,13 +13,15 @@ static size_t digits(char *out, int64_t value)
     size_t count = 0, len = 0;
     uint64_t rest = value < 0 ? (uint64_t)0 - (uint64_t)value : (uint64_t)value;
 
-    do
+    do {
         reverse[count++] = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0)
+    } while (rest /= 10);
+    if (value < 0) {
         out[len++] = '-';
-    while (count)
+    }
+    while (count) {
         out[len++] = reverse[--count];
+    }
     return len;
 }
 
@@ -60,9 +62,11 @@ void reply_error(struct reply *r, const char *format, ...)
     vsnprintf(out, (size_t)len + 1, format, again);
     va_end(again);
     r->out->len = start + (size_t)len;
-    for (int i = 0; i < len; i++)
-        if (out[i] == '\r' || out[i] == '\n')
+    for (int i = 0; i < len; i++) {
+        if (out[i] == '\r' || out[i] == '\n') {
             out[i] = ' ';
+        }
+    }
     buffer_append(r->out, "\r\n", 2);
 }
 
@@ -75,8 +79,9 @@ void reply_bulk(struct reply *r, const void *text, size_t len)
 {
     header(r, '$', (int64_t)len);
     uint8_t *out = buffer_reserve(r->out, len + 2);
-    if (len)
+    if (len) {
         memcpy(out, text, len);
+    }
     memcpy(out + len, "\r\n", 2);
     r->out->len += len + 2;
 }
@@ -107,18 +112,20 @@ void reply_verbatim(struct reply *r, const void *text, size_t len)
 
 void reply_null(struct reply *r)
 {
-    if (r->proto < 3)
+    if (r->proto < 3) {
         buffer_append(r->out, "$-1\r\n", 5);
-    else
+    } else {
         buffer_append(r->out, "_\r\n", 3);
+    }
 }
 
 void reply_null_array(struct reply *r)
 {
-    if (r->proto < 3)
+    if (r->proto < 3) {
         buffer_append(r->out, "*-1\r\n", 5);
-    else
+    } else {
         buffer_append(r->out, "_\r\n", 3);
+    }
 }
 
 void reply_array(struct reply *r, size_t count)
@@ -128,10 +135,11 @@ void reply_array(struct reply *r, size_t count)
 
 void reply_map(struct reply *r, size_t pairs)
 {
-    if (r->proto < 3)
+    if (r->proto < 3) {
         header(r, '*', (int64_t)pairs * 2);
-    else
+    } else {
         header(r, '%', (int64_t)pairs);
+    }
 }
 
 void reply_set(struct reply *r, size_t count)

@@ -51,25 +51,29 @@ static void *grown(void *old, size_t *cap, size_t size)
 {
     *cap = *cap ? *cap * 2 : 8;
     void *block = realloc(old, *cap * size);
-    if (!block)
+    if (!block) {
         abort();
+    }
     return block;
 }
 
 static void add_piece(struct resp_parser *p, size_t offset, size_t len)
 {
-    if (p->count == p->piece_cap)
+    if (p->count == p->piece_cap) {
         p->pieces = grown(p->pieces, &p->piece_cap, sizeof *p->pieces);
+    }
     p->pieces[p->count++] = (struct resp_piece){offset, len};
 }
 
 /* Turns the pieces into arguments and gets ready for the next request. */
 static enum resp_result complete(struct resp_parser *p, const uint8_t *base, size_t consumed)
 {
-    while (p->arg_cap < p->count)
+    while (p->arg_cap < p->count) {
         p->args = grown(p->args, &p->arg_cap, sizeof *p->args);
-    for (size_t i = 0; i < p->count; i++)
+    }
+    for (size_t i = 0; i < p->count; i++) {
         p->args[i] = (struct resp_arg){(const char *)base + p->pieces[i].offset, p->pieces[i].len};
+    }
     p->consumed = consumed;
     p->missing = -1;
     p->bulk = -1;
@@ -85,11 +89,13 @@ static bool parse_number(const uint8_t *text, size_t len, int64_t *out)
     size_t i = negative;
     int64_t value = 0;
 
-    if (i == len || len - i > 18 || (text[i] == '0' && (negative || len > 1)))
+    if (i == len || len - i > 18 || (text[i] == '0' && (negative || len > 1))) {
         return false;
+    }
     for (; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
+        if (text[i] < '0' || text[i] > '9') {
             return false;
+        }
         value = value * 10 + (text[i] - '0');
     }
     *out = negative ? -value : value;
@@ -100,12 +106,14 @@ static bool parse_number(const uint8_t *text, size_t len, int64_t *out)
  * in *line, or false when it is not there with the byte that follows it. */
 static bool find_line(struct resp_parser *p, const uint8_t *bytes, size_t len, size_t *line)
 {
-    if (p->scanned < p->position)
+    if (p->scanned < p->position) {
         p->scanned = p->position;
+    }
     const uint8_t *end = memchr(bytes + p->scanned, '\r', len - p->scanned);
     p->scanned = end ? (size_t)(end - bytes) : len;
-    if (!end || p->scanned + 1 >= len)
+    if (!end || p->scanned + 1 >= len) {
         return false;
+    }
     *line = p->scanned - p->position;
     return true;
 }
@@ -114,12 +122,15 @@ static bool find_line(struct resp_parser *p, const uint8_t *bytes, size_t len, s
 
 static int hex_digit(uint8_t c)
 {
-    if (c >= '0' && c <= '9')
+    if (c >= '0' && c <= '9') {
         return c - '0';
-    if (c >= 'a' && c <= 'f')
+    }
+    if (c >= 'a' && c <= 'f') {
         return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
+    }
+    if (c >= 'A' && c <= 'F') {
         return c - 'A' + 10;
+    }
     return -1;
 }
 
@@ -154,19 +165,21 @@ static size_t read_word(struct resp_parser *p, const uint8_t *text, size_t len, 
             continue;
         }
         for (at++; at < len && text[at] != quote;) {
-            if (text[at] != '\\' || at + 1 >= len)
+            if (text[at] != '\\' || at + 1 >= len) {
                 put(p, text[at++]);
-            else if (quote == '"')
+            } else if (quote == '"') {
                 at = unescape(p, text, len, at);
-            else if (text[at + 1] == '\'') {
+            } else if (text[at + 1] == '\'') {
                 put(p, '\'');
                 at += 2;
-            } else
+            } else {
                 put(p, text[at++]);
+            }
         }
         /* A closing quote ends the argument. */
-        if (at == len || (at + 1 < len && !isspace(text[at + 1])))
+        if (at == len || (at + 1 < len && !isspace(text[at + 1]))) {
             return 0;
+        }
         return at + 1;
     }
     return at;
@@ -178,23 +191,29 @@ static enum resp_result parse_inline(struct resp_parser *p, const uint8_t *bytes
     size_t line = newline ? (size_t)(newline - bytes) : len;
 
     p->scanned = line;
-    if (line > LIMIT_REQUEST_INLINE)
+    if (line > LIMIT_REQUEST_INLINE) {
         return bad(p, "too big inline request");
-    if (!newline)
+    }
+    if (!newline) {
         return RESP_MORE;
+    }
     p->line.len = 0;
     p->count = 0;
-    if (line && bytes[line - 1] == '\r')
+    if (line && bytes[line - 1] == '\r') {
         line--;
+    }
     for (size_t at = 0;;) {
-        while (at < line && isspace(bytes[at]))
+        while (at < line && isspace(bytes[at])) {
             at++;
-        if (at == line)
+        }
+        if (at == line) {
             break;
+        }
         size_t offset = p->line.len;
         at = read_word(p, bytes, line, at);
-        if (at == 0)
+        if (at == 0) {
             return bad(p, "unbalanced quotes in request");
+        }
         add_piece(p, offset, p->line.len - offset);
     }
     /* Empty arguments must have an address too. */
@@ -208,14 +227,17 @@ static enum resp_result parse_header(struct resp_parser *p, const uint8_t *bytes
 {
     size_t line;
 
-    if (!find_line(p, bytes, len, &line))
+    if (!find_line(p, bytes, len, &line)) {
         return len - p->position > LIMIT_REQUEST_INLINE ? bad(p, "too big mbulk count string")
                                                         : RESP_MORE;
+    }
     int64_t count;
-    if (!parse_number(bytes + 1, line - 1, &count) || count > LIMIT_REQUEST_ARGS)
+    if (!parse_number(bytes + 1, line - 1, &count) || count > LIMIT_REQUEST_ARGS) {
         return bad(p, "invalid multibulk length");
-    if (p->strict && count > STRICT_ARGS)
+    }
+    if (p->strict && count > STRICT_ARGS) {
         return bad(p, "unauthenticated multibulk length");
+    }
     p->position += line + 2;
     p->count = 0;
     p->declared = p->position;
@@ -228,9 +250,10 @@ static enum resp_result parse_length(struct resp_parser *p, const uint8_t *bytes
 {
     size_t line;
 
-    if (!find_line(p, bytes, len, &line))
+    if (!find_line(p, bytes, len, &line)) {
         return len - p->position > LIMIT_REQUEST_INLINE ? bad(p, "too big bulk count string")
                                                         : RESP_MORE;
+    }
     if (bytes[p->position] != '$') {
         char what[32];
         uint8_t got = bytes[p->position];
@@ -242,8 +265,9 @@ static enum resp_result parse_length(struct resp_parser *p, const uint8_t *bytes
         p->bulk = -1;
         return bad(p, "invalid bulk length");
     }
-    if (p->strict && p->bulk > STRICT_BULK)
+    if (p->strict && p->bulk > STRICT_BULK) {
         return bad(p, "unauthenticated bulk length");
+    }
     p->position += line + 2;
     p->declared = p->position + (size_t)p->bulk + 2;
     return RESP_REQUEST;
@@ -254,27 +278,34 @@ enum resp_result resp_parse(struct resp_parser *p, const uint8_t *bytes, size_t 
     enum resp_result result;
 
     assert(p->position <= len && p->scanned <= len);
-    if (len == 0)
+    if (len == 0) {
         return RESP_MORE;
+    }
     if (p->missing < 0) {
-        if (bytes[0] != '*')
+        if (bytes[0] != '*') {
             return parse_inline(p, bytes, len);
+        }
         result = parse_header(p, bytes, len);
-        if (result != RESP_REQUEST)
+        if (result != RESP_REQUEST) {
             return result;
+        }
     }
     while (p->missing > 0) {
         if (p->bulk < 0) {
-            if (p->position >= len)
+            if (p->position >= len) {
                 return RESP_MORE;
+            }
             result = parse_length(p, bytes, len);
-            if (result != RESP_REQUEST)
+            if (result != RESP_REQUEST) {
                 return result;
+            }
         }
-        if (p->declared > LIMIT_REQUEST_BYTES)
+        if (p->declared > LIMIT_REQUEST_BYTES) {
             return bad(p, "too big request");
-        if (len - p->position < (size_t)p->bulk + 2)
+        }
+        if (len - p->position < (size_t)p->bulk + 2) {
             return RESP_MORE;
+        }
         add_piece(p, p->position, (size_t)p->bulk);
         p->position += (size_t)p->bulk + 2;
         p->bulk = -1;

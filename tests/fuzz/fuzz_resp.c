@@ -17,8 +17,9 @@ struct sum {
 
 static void add(struct sum *sum, const void *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         sum->hash = (sum->hash ^ ((const uint8_t *)bytes)[i]) * 1099511628211u;
+    }
     sum->hash = (sum->hash ^ len) * 1099511628211u;
 }
 
@@ -34,8 +35,9 @@ static void take(struct sum *sum, struct resp_parser *p, const uint8_t *base, si
                (text >= p->line.data && text + p->args[i].len <= p->line.data + p->line.cap));
         add(sum, text, p->args[i].len);
     }
-    if (p->count >= 2)
+    if (p->count >= 2) {
         (void)glob_match(p->args[0].text, p->args[0].len, p->args[1].text, p->args[1].len, true);
+    }
 }
 
 static struct sum feed(const uint8_t *data, size_t size, size_t piece, bool strict)
@@ -61,23 +63,27 @@ static struct sum feed(const uint8_t *data, size_t size, size_t piece, bool stri
                 resp_shrink(&p);
             }
             free(exact);
-            if (result != RESP_REQUEST)
+            if (result != RESP_REQUEST) {
                 break;
+            }
         }
         sum.bad = result == RESP_BAD;
-        if (end == size)
+        if (end == size) {
             break;
+        }
     }
-    if (sum.bad)
+    if (sum.bad) {
         assert(strncmp(p.error, "Protocol error: ", 16) == 0 && strlen(p.error) < sizeof p.error);
+    }
     resp_free(&p);
     return sum;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 2 || size > 65536)
+    if (size < 2 || size > 65536) {
         return 0;
+    }
     bool strict = data[0] & 1;
     struct sum whole = feed(data + 1, size - 1, size, strict);
     struct sum pieces = feed(data + 1, size - 1, 1 + data[0] / 2 % 16, strict);

@@ -51,8 +51,9 @@ static void matches(void **state)
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         bool result = glob_match(table[i].pattern, strlen(table[i].pattern), table[i].text,
                                  strlen(table[i].text), table[i].nocase);
-        if (result != table[i].matches)
+        if (result != table[i].matches) {
             fail_msg("'%s' on '%s'", table[i].pattern, table[i].text);
+        }
     }
 }
 
@@ -69,8 +70,9 @@ static void hostile_pattern_is_cheap(void **state)
     pattern[sizeof pattern - 1] = 'b';
     memset(text, 'a', sizeof text);
     clock_gettime(CLOCK_MONOTONIC, &before);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         assert_false(glob_match(pattern, sizeof pattern, text, sizeof text, false));
+    }
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_true(after.tv_sec - before.tv_sec < 2);
 }

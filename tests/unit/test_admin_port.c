@@ -204,20 +204,23 @@ static void only_so_many_votes_wait(void **state)
     struct buffer requests = {0};
     size_t replies = 0;
 
-    for (int i = 0; i < 5000; i++)
+    for (int i = 0; i < 5000; i++) {
         buffer_append(&requests, VOTE, sizeof VOTE - 1);
+    }
     say_bytes(fd, requests.data, requests.len);
     turns();
     turns();
     assert_in_range(fake.asked_count, LIMIT_CLIENT_SLOTS - 2, LIMIT_CLIENT_SLOTS);
     for (size_t i = 0; i < 5000; i++) {
-        if (i == fake.asked_count)
+        if (i == fake.asked_count) {
             turns();
+        }
         assert_true(i < fake.asked_count);
         elector_answers(i);
     }
-    for (const char *p = heard(fd); (p = strstr(p, "*3\r\n")); p++)
+    for (const char *p = heard(fd); (p = strstr(p, "*3\r\n")); p++) {
         replies++;
+    }
     assert_int_equal(replies, 5000);
     assert_int_equal(fake.asked_count, 5000);
     buffer_free(&requests);
@@ -411,8 +414,9 @@ static void publish(const char *channel, const char *text)
 {
     struct event_note note = {.channel = channel, .text = text, .text_len = strlen(text)};
 
-    for (unsigned s = 0; s < SHARDS; s++)
+    for (unsigned s = 0; s < SHARDS; s++) {
         admin_ops.event(fake.shard[s].admin, &note);
+    }
 }
 
 static void subscribers(void **state)
@@ -482,8 +486,9 @@ static void a_subscriber_that_does_not_read_is_closed(void **state)
     heard(keen);
     for (int i = 0; i < 600; i++) {
         publish("c", text);
-        if (i % 16 == 0)
+        if (i % 16 == 0) {
             turns();
+        }
     }
     turns();
     assert_int_equal(atomic_load(&fake.process.counters.output_closed), 1);
@@ -502,8 +507,9 @@ static void bounded_subscriptions(void **state)
     for (int i = 0; i < LIMIT_SUBSCRIPTIONS; i++) {
         snprintf(request, sizeof request, "subscribe c%d\r\n", i);
         say_bytes(fd, request, strlen(request));
-        if (i % 100 == 0)
+        if (i % 100 == 0) {
             turns();
+        }
     }
     heard(fd);
     ask(fd, "psubscribe one-more\r\n", "-ERR too many subscriptions, or the name is too long\r\n");
@@ -551,19 +557,22 @@ static void garbage(void **state)
         int fd = fake_connect((unsigned)prng_below(&p, SHARDS));
         for (int i = 0; i < 20; i++) {
             size_t len = 0;
-            for (size_t n = 1 + prng_below(&p, 7); n > 0; n--)
+            for (size_t n = 1 + prng_below(&p, 7); n > 0; n--) {
                 len += (size_t)snprintf(request + len, sizeof request - len, "%s ",
                                         words[prng_below(&p, sizeof words / sizeof words[0])]);
+            }
             request[len - 1] = '\n';
-            if (write(fd, request, len) < 0)
+            if (write(fd, request, len) < 0) {
                 break;
+            }
         }
         fake.log[0] = '\0';
         turns();
         fake.now += (ms_t)prng_below(&p, 1000);
         fake.asked_count = 0;
-        if (prng_below(&p, 2))
+        if (prng_below(&p, 2)) {
             heard(fd);
+        }
         close(fd);
         turns();
     }

@@ -60,14 +60,17 @@ static void feed(struct outcome *o, const char *bytes, size_t len, size_t piece,
                 note(o, parser.error, strlen(parser.error));
             }
             free(exact);
-            if (result == RESP_BAD)
+            if (result == RESP_BAD) {
                 goto out;
-            if (result == RESP_MORE)
+            }
+            if (result == RESP_MORE) {
                 break;
+            }
         }
     }
-    if (input.len > 0)
+    if (input.len > 0) {
         note(o, TEXT("..."));
+    }
 out:
     buffer_append(&o->text, "", 1);
     buffer_free(&input);
@@ -146,8 +149,9 @@ static void check(const char *bytes, size_t len, const char *expected, bool stri
 
 static void whole_and_in_pieces(void **state)
 {
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         check(table[i].bytes, table[i].len, table[i].expected, table[i].strict);
+    }
 }
 
 static char *repeated(const char *head, char c, size_t count, const char *tail, size_t *len)
@@ -170,10 +174,11 @@ static void expect_long(const char *head, char c, size_t count, const char *tail
     struct outcome o = {0};
 
     feed(&o, text, len, 4096, NULL, false);
-    if (expected)
+    if (expected) {
         assert_string_equal((char *)o.text.data, expected);
-    else
+    } else {
         assert_int_equal(o.text.len, count + sizeof "[];");
+    }
     buffer_free(&o.text);
     free(text);
 }
@@ -215,8 +220,9 @@ static void trickle_is_linear(void **state)
     char *text = repeated("*1\r\n$500000\r\n", 'y', 500000, "\r\n", &len);
 
     resp_init(&parser);
-    for (size_t i = 1; i < len; i++)
+    for (size_t i = 1; i < len; i++) {
         assert_int_equal(resp_parse(&parser, (uint8_t *)text, i), RESP_MORE);
+    }
     assert_int_equal(resp_parse(&parser, (uint8_t *)text, len), RESP_REQUEST);
     assert_int_equal(parser.count, 1);
     assert_int_equal(parser.args[0].len, 500000);
@@ -235,8 +241,9 @@ static void garbage(void **state)
     for (int round = 0; round < 20000; round++) {
         size_t len = 1 + prng_below(&p, sizeof text - 1);
         bool any = prng_below(&p, 4) == 0;
-        for (size_t i = 0; i < len; i++)
+        for (size_t i = 0; i < len; i++) {
             text[i] = any ? (char)prng_next(&p) : alphabet[prng_below(&p, sizeof alphabet - 1)];
+        }
         feed(&whole, text, len, len, &p, false);
         feed(&pieces, text, len, 0, &p, false);
         assert_int_equal(whole.text.len, pieces.text.len);
