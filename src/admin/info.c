@@ -176,6 +176,21 @@ static uint32_t master_lines(const struct directory *d, struct buffer *out)
     return shown;
 }
 
+static void put_twin(const struct process *p, ms_t now, struct buffer *out)
+{
+    struct process *shared = (struct process *)(uintptr_t)p; /* for its lock */
+    ms_t seen = atomic_load_explicit(&p->twin_seen, memory_order_acquire);
+    char address[ADDRESS_TEXT] = "";
+
+    if (seen) {
+        pthread_mutex_lock(&shared->twin_lock);
+        address_format(&p->twin_address, address);
+        pthread_mutex_unlock(&shared->twin_lock);
+    }
+    buffer_printf(out, "vedette_twin:%s\r\nvedette_twin_seen_seconds:%lld\r\n", address,
+                  seen ? (long long)(now - seen) / 1000 : -1);
+}
+
 static void sentinel_section(const struct process *p, const struct tunables *t, ms_t now,
                              struct buffer *out)
 {
@@ -195,23 +210,12 @@ static void sentinel_section(const struct process *p, const struct tunables *t, 
     put_count(out, "sentinel_scripts_queue_length", 0);
     put_count(out, "sentinel_simulate_failure_flags",
               (uint64_t)t->crash_after_election | (uint64_t)t->crash_after_promotion << 1);
+    /* While another sentinel uses our id, everybody who looks here is told (design.md §4.11). */
+    ms_t twin = atomic_load_explicit(&p->twin_seen, memory_order_acquire);
+    if (twin != 0 && now - twin <= 3 * t->periods.publish)
+        put_twin(p, now, out);
     buffer_append(out, masters.data, masters.len);
     buffer_free(&masters);
-}
-
-static void put_twin(const struct process *p, ms_t now, struct buffer *out)
-{
-    struct process *shared = (struct process *)(uintptr_t)p; /* for its lock */
-    ms_t seen = atomic_load_explicit(&p->twin_seen, memory_order_acquire);
-    char address[ADDRESS_TEXT] = "";
-
-    if (seen) {
-        pthread_mutex_lock(&shared->twin_lock);
-        address_format(&p->twin_address, address);
-        pthread_mutex_unlock(&shared->twin_lock);
-    }
-    buffer_printf(out, "vedette_twin:%s\r\nvedette_twin_seen_seconds:%lld\r\n", address,
-                  seen ? (long long)(now - seen) / 1000 : -1);
 }
 
 static void elector_lines(const struct process *p, struct buffer *out)
