@@ -237,7 +237,12 @@ void shard_step(struct shard *s, struct group_host *gh, const struct group_event
     assert(!s->stepping);
     s->stepping = true;
     update_clear(&s->update);
+    const uint64_t dropped = gh->sg.group->dropped;
     group_step(gh->sg.group, ev, &s->update);
+    if (gh->sg.group->dropped != dropped) {
+        atomic_fetch_add_explicit(&s->process->counters.hostile_ignored,
+                                  gh->sg.group->dropped - dropped, memory_order_relaxed);
+    }
     shard_act(s, gh, &s->update);
     settle(s, gh);
     s->stepping = false;
@@ -387,6 +392,10 @@ void shard_seed(struct shard *s, struct shard_seed *seed)
         (void)group_add_known_sentinel(gh->sg.group, &seed->sentinels[i], &seed->sentinel_ids[i],
                                        s->now);
     }
+    /* Another shard may listen before this one has started its groups. */
+    struct group_view view;
+    group_view(gh->sg.group, &view);
+    directory_publish(s->process->directory, seed->gid, &view);
 }
 
 /* Thread: the shard's, once its rings stand. */
