@@ -411,6 +411,22 @@ static int take_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* After a kill -9 the kernel gives back what rings held a moment after the process is gone: a start
+ * that follows at once waits for that. */
+static bool port_free(const struct address *at, char *error, size_t error_len)
+{
+    ms_t until = clock_now() + 2000;
+    while (!listener_prove_free(at, error, error_len)) {
+        int cause = errno;
+        if (cause != EADDRINUSE || clock_now() >= until) {
+            errno = cause;
+            return false;
+        }
+        (void)usleep(10000);
+    }
+    return true;
+}
+
 static void prove_port_free(const struct process_options *o)
 {
     char error[256], message[512];
@@ -422,7 +438,7 @@ static void prove_port_free(const struct process_options *o)
             (void)snprintf(message, sizeof message, "bind: '%s' is not an IP address", ip);
             die(message);
         }
-        if (!listener_prove_free(&at, error, sizeof error) &&
+        if (!port_free(&at, error, sizeof error) &&
             !(o->bind_count > 0 && o->bind_optional[i] && errno != EADDRINUSE)) {
             log_printf(EVENT_WARNING, "Could not create server TCP listening socket %s:%u: %s", ip,
                        (unsigned)o->port, error);
