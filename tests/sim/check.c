@@ -205,8 +205,20 @@ static void grant(struct world *w, struct sentinel *s, const struct outcome *o)
     m->holder_down = down != NULL && *down;
 }
 
-/* Whether the process that is, or was, this member holds to a durable vote for s. Answers do not
- * say who voted, so a process born anew may answer in the place of the id it had. */
+void check_answered(struct sentinel *s, uint32_t gid, const struct runid *member, uint32_t process)
+{
+    struct mirror *m = &s->mirrors[gid];
+    uint32_t i = 0;
+    while (i < m->answered_count && !runid_equal(&m->answered[i].member, member))
+        i++;
+    if (i == SIM_SENTINELS)
+        i = 0;
+    if (i == m->answered_count)
+        m->answered_count++;
+    m->answered[i].member = *member;
+    m->answered[i].process = process;
+}
+
 static bool process_voted(const struct world *w, const struct sentinel *s, uint32_t process,
                           const struct outcome *o)
 {
@@ -220,15 +232,22 @@ static bool process_voted(const struct world *w, const struct sentinel *s, uint3
     return false;
 }
 
+/* Processes that hold a durable vote for s and answered, or could have, for one of its members. A
+ * link leads to an address: whoever lives there now, or was born anew there, answers for the
+ * member, and the answer does not say who it is. */
 static uint32_t true_votes(const struct world *w, const struct sentinel *s, const struct outcome *o)
 {
     const struct mirror *m = &s->mirrors[o->gid];
     bool member[SIM_SENTINELS] = {false};
     uint32_t votes = 1;
-    for (uint32_t i = 0; i < m->member_count; i++)
+    for (uint32_t i = 0; i < m->member_count; i++) {
         for (uint32_t k = 0; k < w->identity_count; k++)
             if (runid_equal(&w->identities[k].runid, &m->members[i]))
                 member[w->identities[k].sentinel] = true;
+        for (uint32_t k = 0; k < m->answered_count; k++)
+            if (runid_equal(&m->answered[k].member, &m->members[i]))
+                member[m->answered[k].process] = true;
+    }
     for (uint32_t i = 0; i < w->p.sentinels; i++)
         votes += member[i] && i != s->index && process_voted(w, s, i, o);
     return votes;

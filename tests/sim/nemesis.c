@@ -174,6 +174,77 @@ static void reborn(struct world *w, struct sentinel *s, ms_t in)
     plan(w, in, PLAN_SENTINEL_REBORN, s->index, 0);
 }
 
+/* Two processes change places: addresses are given out anew, as container networks do. */
+static void move(struct world *w)
+{
+    const uint32_t a = (uint32_t)draw(w, w->p.sentinels);
+    const uint32_t b = (a + 1 + (uint32_t)draw(w, w->p.sentinels - 1)) % w->p.sentinels;
+    plan(w, 0, PLAN_SENTINEL_SWAP, a, b);
+    plan(w, draw_between(w, 20, 3000), PLAN_SENTINEL_START, a, 0);
+    plan(w, draw_between(w, 20, 3000), PLAN_SENTINEL_START, b, 0);
+}
+
+static void drill_begin(struct world *w)
+{
+    const uint32_t n = w->p.sentinels;
+    struct drill *d = &w->drill;
+    if (n < 4 || w->drill.on || !network_whole(w)) {
+        move(w);
+        return;
+    }
+    const uint32_t from = (uint32_t)draw(w, n);
+    *d = (struct drill){
+        .gid = random_group(w), .candidate = from, .voter = (from + 1) % n, .heir = (from + 2) % n};
+    for (uint32_t i = 0; i < 3; i++)
+        if (w->sentinels[(from + i) % n].stock || !w->sentinels[(from + i) % n].alive)
+            return;
+    d->on = true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i == d->candidate || i == d->voter) {
+            sentinel_command(w, &w->sentinels[i], d->gid, COMMAND_QUORUM, 2);
+        } else if (w->sentinels[i].alive) {
+            plan(w, 0, PLAN_SENTINEL_CRASH, i, 1);
+            plan(w, draw_between(w, 15000, 25000), PLAN_SENTINEL_START, i, 0);
+        }
+    }
+    kill_server(w, d->gid, true);
+}
+
+static void drill_voted(struct world *w, const struct sentinel *s, uint32_t gid)
+{
+    struct drill *d = &w->drill;
+    if (!d->on || gid != d->gid || (s->index != d->voter && s->index != d->candidate))
+        return;
+    d->on = false;
+    plan(w, draw_between(w, 5, 40), PLAN_SENTINEL_SWAP, s->index, d->heir);
+    plan(w, draw_between(w, 50, 300), PLAN_SENTINEL_START, d->heir, 0);
+    plan(w, draw_between(w, 8000, 12000), PLAN_SENTINEL_START, s->index, 0);
+}
+
+/* An operator on each side of a partition orders a failover: each side makes its own master in the
+ * same epoch. */
+static void split(struct world *w)
+{
+    const uint32_t gid = random_group(w), n = w->p.sentinels;
+    struct partition *p = &w->partitions[0];
+    if (p->on || !network_whole(w) || w->servers_of[gid] < 3)
+        return;
+    memset(p, 0, sizeof(*p));
+    p->on = true;
+    const uint32_t left = (uint32_t)draw(w, n), right = (left + 1) % n;
+    for (uint32_t i = 0; i < SIM_SENTINELS + w->server_count; i++)
+        p->side[i] = draw(w, 2) == 0;
+    for (uint32_t i = 0; i < w->servers_of[gid]; i++)
+        p->side[SIM_SENTINELS + gid * SIM_SERVERS_A_GROUP + i] = i % 2 == 0;
+    p->side[left] = true;
+    p->side[right] = false;
+    trace(w, -1, "partition with a failover of m%u on each side", gid);
+    const ms_t at = draw_between(w, 500, 3000);
+    plan(w, at, PLAN_FAILOVER, left, gid);
+    plan(w, at + draw_between(w, 0, 20), PLAN_FAILOVER, right, gid);
+    plan(w, at + draw_between(w, 3000, 8000), PLAN_PARTITION_END, 0, 0);
+}
+
 static void mass_kill(struct world *w)
 {
     for (uint32_t gid = 0; gid < w->p.groups; gid++)
@@ -225,6 +296,12 @@ static void act(struct world *w, enum fault f)
     case FAULT_REBORN:
         reborn(w, random_sentinel(w), 0);
         break;
+    case FAULT_MOVE:
+        drill_begin(w);
+        break;
+    case FAULT_SPLIT:
+        split(w);
+        break;
     case FAULT_DELAY:
     case FAULT_CUT:
     case FAULT_DUPLICATE:
@@ -253,6 +330,8 @@ static bool aims(struct world *w)
 
 void nemesis_voted(struct world *w, struct sentinel *s, uint32_t gid)
 {
+    if (w->phase == PHASE_TROUBLE)
+        drill_voted(w, s, gid);
     if (!aims(w))
         return;
     w->count.by_fault[FAULT_AIMED]++;
@@ -324,6 +403,14 @@ static void plan_on_sentinel(struct world *w, enum plan_kind kind, struct sentin
             return;
         sentinel_crash(w, s, true);
         sentinel_reborn(w, s);
+    } else if (kind == PLAN_SENTINEL_SWAP) {
+        struct sentinel *other = &w->sentinels[b];
+        const struct address addr = s->addr;
+        sentinel_crash(w, s, true);
+        sentinel_crash(w, other, true);
+        s->addr = other->addr;
+        other->addr = addr;
+        trace(w, (int)s->index, "changes places with s%u", b);
     } else if (kind == PLAN_FAILOVER) {
         sentinel_command(w, s, b, COMMAND_FAILOVER, 0);
     } else if (kind == PLAN_RESET) {
@@ -356,6 +443,7 @@ void nemesis_plan(struct world *w, const struct event *ev)
     case PLAN_SENTINEL_START:
     case PLAN_SENTINEL_CRASH:
     case PLAN_SENTINEL_REBORN:
+    case PLAN_SENTINEL_SWAP:
     case PLAN_MONITOR:
     case PLAN_REMOVE:
     case PLAN_RESET:

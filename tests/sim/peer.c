@@ -135,6 +135,7 @@ void peer_reply(struct world *w, struct sentinel *s, struct conn *c, struct msg 
         p->msg->down = m->down;
         p->msg->runid = m->runid;
         p->msg->epoch = m->epoch;
+        check_answered(s, m->gid, &q->runid, c->server);
         parcel_lane(w, s, q->shard, p);
     } else {
         assert(m->kind == MSG_PUBLISHED);

@@ -93,7 +93,8 @@ static void asked(struct world *w, struct sentinel *s, struct shard *h, struct c
         reply->down = s->views[gid].s_down && !s->tilt;
         evidence(w, s, h, c, gid, m);
     }
-    if (gid == SIM_GROUPS || !runid_known(&m->runid)) {
+    const bool self = runid_equal(&m->runid, &s->myid); /* over a link to an old address */
+    if (gid == SIM_GROUPS || self || !runid_known(&m->runid)) {
         if (m->slot == UINT64_MAX)
             msg_free(w, reply);
         else

@@ -58,6 +58,8 @@
     X(REMOVE, "op-remove")                                                                         \
     X(SET, "op-set")                                                                               \
     X(REBORN, "reborn")                                                                            \
+    X(MOVE, "move")                                                                                \
+    X(SPLIT, "split-failover")                                                                     \
     X(STOCK, "stock-voter")                                                                        \
     X(AIMED, "aimed")
 
@@ -424,6 +426,12 @@ struct mirror {
     ms_t voted_at, asked_at, wished_at; /* wished_at: 0 while there is no wish */
     bool ended, holder_down;
     uint64_t floor_epoch;
+    /* Which process last answered over the link to a member: addresses change hands. */
+    struct {
+        struct runid member;
+        uint32_t process;
+    } answered[SIM_SENTINELS];
+    uint32_t answered_count;
 };
 
 struct sentinel {
@@ -539,6 +547,8 @@ void check_durable(struct world *w, struct sentinel *s, const struct entry *e);
 void check_booted(struct world *w, struct sentinel *s);
 /* After the elector took the ballot; the outcomes from index `first` are its. */
 void check_ballot(struct world *w, struct sentinel *s, const struct ballot *b, size_t first);
+/* An answer of the member to s about gid came from that process. */
+void check_answered(struct sentinel *s, uint32_t gid, const struct runid *member, uint32_t process);
 void check_outcome(struct world *w, struct sentinel *s, const struct outcome *o);
 void check_pass(struct world *w, struct sentinel *s, size_t first);
 void check_vote_sent(struct world *w, struct sentinel *s, uint32_t gid, const struct runid *leader,
@@ -564,6 +574,7 @@ enum plan_kind {
     PLAN_SENTINEL_START,
     PLAN_SENTINEL_CRASH,
     PLAN_SENTINEL_REBORN,
+    PLAN_SENTINEL_SWAP,
     PLAN_PARTITION_END,
     PLAN_MONITOR,
     PLAN_REMOVE,
@@ -578,6 +589,13 @@ void nemesis_elected(struct world *w, struct sentinel *s, uint32_t gid);
 void nemesis_heal(struct world *w);
 void nemesis_tend(struct world *w); /* what an operator does by hand once all is healed */
 void nemesis_exam(struct world *w);
+
+/* One sentinel dies after its vote, and another comes up at its address while the candidate's round
+ * is still open: the vote of who is no member any more. */
+struct drill {
+    bool on;
+    uint32_t gid, candidate, voter, heir;
+};
 
 /* --- world --------------------------------------------------------------------------------------
  */
@@ -608,6 +626,7 @@ struct world {
     struct msg *msg_pool;
     struct parcel *parcel_pool;
     struct partition partitions[SIM_PARTITIONS];
+    struct drill drill;
     struct identity identities[SIM_IDENTITIES];
     uint32_t identity_count;
     struct leader_known *leaders;
