@@ -325,7 +325,9 @@ static void list_finish(struct admin_request *r, struct admin *a, struct client 
     struct reply reply = async_reply(r);
 
     /* An entry begins with its id. */
-    qsort(list->entries, list->count, sizeof *list->entries, compare_ids);
+    if (list->count > 0) {
+        qsort(list->entries, list->count, sizeof *list->entries, compare_ids);
+    }
     for (size_t i = 0; i < list->count; i++) {
         buffer_append(&text, list->lines.data + list->entries[i].offset, list->entries[i].len);
     }

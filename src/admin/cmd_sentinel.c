@@ -147,7 +147,9 @@ static void masters_finish(struct admin_request *r, struct admin *a, struct clie
     struct reply reply = async_reply(r);
 
     /* In the order of their first MONITOR, whatever the number of shards. */
-    qsort(m->parts, m->count, sizeof *m->parts, compare_parts);
+    if (m->count > 0) {
+        qsort(m->parts, m->count, sizeof *m->parts, compare_parts);
+    }
     reply_array(&reply, m->count);
     buffer_reserve(&r->out, m->text.len);
     for (size_t i = 0; i < m->count; i++) {

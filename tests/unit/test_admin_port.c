@@ -382,6 +382,8 @@ static void kill_and_list(void **state)
     const char *list = heard(a);
     const char *first = strstr(list, "id=1 "), *second = strstr(list, "id=2 ");
     assert_true(first && second && first < second && strstr(second, "id=3 "));
+    ask(a, "client list type master\r\n", "$0\r\n\r\n");
+    ask(a, "sentinel masters\r\n", "*0\r\n");
     ask(a, "client kill type pubsub\r\n", ":1\r\n");
     expect(b, "<closed>");
     ask(a, "client kill id 99\r\n", ":0\r\n");
