@@ -166,6 +166,10 @@ void adopt_quarrel(struct step *s, const struct instance *sentinel)
     struct group *g = s->g;
     if (MUTANT(MUTANT_QUARREL) || g->env->muted || g->commit.pending)
         return;
+    /* At epoch 0 nothing was ever decided: one of the two files is wrong, and whoever imposed his
+     * could drag replicas of one fleet to a master of another. The operator must look. */
+    if (g->config_epoch == 0)
+        return;
     /* A leader half-way has a greater epoch coming. */
     if (g->fo.state != FAILOVER_NONE && g->fo.state != FAILOVER_RECONF_SLAVES)
         return;
@@ -259,7 +263,8 @@ void adopt_reset(struct step *s)
     }
     group_close_links(s, g->master);
     renew(g->master, INSTANCE_MASTER, s->now);
-    g->outage_since = g->quarrel_since = g->member_added = 0;
+    g->outage_since = g->quarrel_since = 0;
+    g->member_added = s->now; /* those who are still there are heard again first */
     g->fo.started = g->fo.delay_logged = g->fo.vote_since = g->fo.want_at = 0;
     g->fo.own = g->fo.deaf = false;
     update_event_instance(s->up, EVENT_RESET_MASTER, g, g->master, NULL);

@@ -47,8 +47,9 @@ ms_t group_due_after(const struct group *g, ms_t now, ms_t period)
 static ms_t info_period(const struct group *g, const struct instance *inst)
 {
     const ms_t period = g->env->periods.info;
+    /* A replica that says master is an old one come back: it is waited for. */
     const bool trouble = (g->master->flags & (FLAG_O_DOWN | FLAG_FAILOVER_IN_PROGRESS)) ||
-                         inst->master_link_down > 0;
+                         inst->master_link_down > 0 || inst->role == ROLE_MASTER;
     return inst->kind == INSTANCE_REPLICA && trouble && period > INFO_FAST ? INFO_FAST : period;
 }
 

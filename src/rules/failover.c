@@ -164,6 +164,7 @@ static void started(struct step *s, const struct outcome *o)
     if (fo->state == FAILOVER_NONE) {
         if (!wanted || g->commit.pending) {
             group_ballot(s, BALLOT_CANCEL, 0, NULL);
+            fo->wished = fo->forced = false; /* wished again when it is time for it */
             return;
         }
         const bool forced = fo->wished && fo->forced;
@@ -210,7 +211,7 @@ static void lost(struct step *s, const struct outcome *o)
         }
         return;
     }
-    if (fo->state != FAILOVER_WAIT_START || fo->elected)
+    if (fo->state != FAILOVER_WAIT_START || fo->elected || o->epoch < fo->epoch)
         return;
     if (o->reason != LOST_CANCELLED)
         update_event_instance(s->up, EVENT_ABORT_NOT_ELECTED, g, g->master, NULL);
@@ -226,8 +227,10 @@ static void voted(struct step *s, const struct outcome *o)
     note_vote(s, &o->leader, o->epoch);
     if (runid_equal(&o->leader, &s->g->env->myid))
         return;
-    if (fo->state == FAILOVER_WAIT_START && !fo->elected)
+    if (fo->state == FAILOVER_WAIT_START && !fo->elected) {
         fo->paused = true;
+        fo->own = false; /* should the attempt end so, his lease is waited for, not our delay */
+    }
     if (fo->state != FAILOVER_NONE)
         return;
     fo->started = s->now + (ms_t)prng_below(&s->g->prng, 1000);

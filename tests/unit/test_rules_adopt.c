@@ -17,6 +17,15 @@ static void says(struct world *w, uint32_t peer, uint32_t server, uint64_t epoch
     give_hello(w, &hello);
 }
 
+/* A group whose configuration has been decided once: epoch 1. */
+static void world_decided(struct world *w, uint32_t replicas, uint32_t peers, uint32_t quorum)
+{
+    world_settled(w, replicas, peers, quorum);
+    says(w, 0, 0, 1);
+    assert_int_equal(w->g->config_epoch, 1);
+    forget_lines(w);
+}
+
 static void durable(struct world *w, uint64_t epoch)
 {
     outcome(w, (struct outcome){.kind = OUTCOME_CONFIG, .epoch = epoch, .addr = w->g->commit.addr});
@@ -264,20 +273,46 @@ static void own_promotion_overtaken(void **state)
 static void quarrel_smaller_id(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
-    says(&w, 0, 1, 0); /* we are a, the smaller */
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
+    says(&w, 0, 1, 3); /* we are a, the smaller */
     EXPECT(&w, "ballot fresh");
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     w.auto_config = false;
     outcome(&w, (struct outcome){.kind = OUTCOME_FRESH, .epoch = 8});
     EXPECT(&w, "ballot config 8 7000");
-    assert_int_equal(w.g->config_epoch, 0);
+    assert_int_equal(w.g->config_epoch, 3);
     durable(&w, 8);
     assert_int_equal(w.g->config_epoch, 8);
     assert_int_equal(w.g->master->addr.port, 7000);
     assert_int_equal(w.g->quarrel_since, 0);
     forget_lines(&w);
+    says(&w, 0, 1, 3);
+    EXPECT_NOTHING(&w);
+    world_end(&w);
+}
+
+/* Nothing was ever decided: one of the files is wrong, which is the operator's to find. */
+static void no_quarrel_at_epoch_0(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 2);
+    says(&w, 0, 1, 0);
+    run_for(&w, 60000);
+    says(&w, 0, 1, 0);
+    EXPECT_NOTHING(&w);
+    assert_int_equal(w.g->master->addr.port, 7000);
+    world_end(&w);
+}
+
+/* At epoch 0 nothing was ever decided: one of the two was configured wrongly. */
+static void no_quarrel_before_any_decision(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 2);
+    says(&w, 0, 1, 0);
+    run_for(&w, 60000);
     says(&w, 0, 1, 0);
     EXPECT_NOTHING(&w);
     world_end(&w);
@@ -286,17 +321,18 @@ static void quarrel_smaller_id(void **state)
 static void quarrel_greater_id(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
     w.peers[0].runid = id_of('0'); /* a newcomer that is smaller */
     w.peers[0].addr = addr_of("127.0.0.1", 26999);
     meet(&w, 0);
     forget_lines(&w);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     run_for(&w, 5999);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     run_for(&w, 1);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT(&w, "ballot fresh");
     world_end(&w);
 }
@@ -304,16 +340,17 @@ static void quarrel_greater_id(void **state)
 static void a_view_that_is_not_sane_waits(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
     w.servers[0].role = ROLE_REPLICA; /* our master says that it is none */
     give_info(&w, w.g->master);
     forget_lines(&w);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     run_for(&w, 19999);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     run_for(&w, 1);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT(&w, "ballot fresh");
     world_end(&w);
 }
@@ -321,9 +358,10 @@ static void a_view_that_is_not_sane_waits(void **state)
 static void no_quarrel(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
     w.env.muted = true;
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     w.env.muted = false;
     /* A leader on its way has a greater one coming. */
@@ -332,7 +370,7 @@ static void no_quarrel(void **state)
     assert_int_equal(command_failover(&w), GROUP_OK);
     assert_int_equal(w.g->fo.state, FAILOVER_WAIT_PROMOTION);
     forget_lines(&w);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     world_end(&w);
 }
@@ -365,8 +403,9 @@ static void quarrel_about_a_new_master(void **state)
 static void a_fresh_epoch_that_comes_too_late(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
-    says(&w, 0, 1, 0);
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
+    says(&w, 0, 1, 3);
     EXPECT(&w, "ballot fresh");
     says(&w, 0, 1, 9);
     assert_int_equal(w.g->config_epoch, 9);
@@ -510,14 +549,15 @@ static void switch_while_connecting(void **state)
 static void a_fresh_epoch_that_never_comes(void **state)
 {
     struct world w;
-    world_settled(&w, 1, 1, 2);
-    says(&w, 0, 1, 0);
+    world_decided(&w, 1, 1, 2);
+    w.g->config_epoch = w.env.current_epoch = 3;
+    says(&w, 0, 1, 3);
     EXPECT(&w, "ballot fresh");
     run_for(&w, 9999);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT_NOTHING(&w);
     run_for(&w, 1);
-    says(&w, 0, 1, 0);
+    says(&w, 0, 1, 3);
     EXPECT(&w, "ballot fresh");
     world_end(&w);
 }
@@ -542,13 +582,13 @@ static void the_announced_view_is_the_sane_one(void **state)
 static void a_fresh_epoch_overtaken_on_its_way_to_the_disk(void **state)
 {
     struct world w;
-    world_settled(&w, 2, 1, 2);
-    says(&w, 0, 1, 0);
+    world_decided(&w, 2, 1, 2);
+    says(&w, 0, 1, 1);
     w.auto_config = false;
     outcome(&w, (struct outcome){.kind = OUTCOME_FRESH, .epoch = 8});
     says(&w, 0, 2, 9);
     durable(&w, 8);
-    assert_int_equal(w.g->config_epoch, 0);
+    assert_int_equal(w.g->config_epoch, 1);
     durable(&w, 9);
     assert_int_equal(w.g->config_epoch, 9);
     assert_int_equal(w.g->master->addr.port, 7002);
@@ -569,6 +609,8 @@ int main(void)
         cmocka_unit_test(a_greater_epoch_without_another_address),
         cmocka_unit_test(own_promotion_overtaken),
         cmocka_unit_test(quarrel_smaller_id),
+        cmocka_unit_test(no_quarrel_at_epoch_0),
+        cmocka_unit_test(no_quarrel_before_any_decision),
         cmocka_unit_test(quarrel_greater_id),
         cmocka_unit_test(a_view_that_is_not_sane_waits),
         cmocka_unit_test(no_quarrel),

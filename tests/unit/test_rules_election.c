@@ -33,7 +33,7 @@ static void test_grant_table(void **state)
         {5, 0, 6, '*', 'b', 'b', 6, true},
         {5, 8, 8, 'c', 'b', 'c', 5, false}, /* not above the config epoch */
         {5, 8, 9, 'c', 'b', 'b', 9, true},
-        {5, 0, 9, 'c', 'a', 'c', 5, false}, /* our own id from the net */
+        {5, 0, 9, 'c', 'a', '*', 0, false}, /* our own id from the net */
         {5, 0, 9, 'c', 'x', 'x', 9, true},  /* a stranger may lead, as with stock */
         {5, 0, 0, 'c', 'b', 'c', 5, false},
     };

@@ -50,6 +50,26 @@ static void refused_master(void **state)
     world_end(&w);
 }
 
+/* Accepted and reset, over and over: every connection brings a PING, none brings a PONG. */
+static void flapping_master(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 0, 2);
+    const ms_t last = w.g->master->live.reply_ok;
+    w.servers[0].deaf = true;
+    while (w.now + 100 < last + w.set.down_after) {
+        link_down(&w, w.g->master, LINK_CMD);
+        step(&w,
+             (struct group_event){.kind = GROUP_LINK_UP, .inst = w.g->master, .link = LINK_CMD});
+        w.show = SHOW_EVENT;
+        run_for(&w, 100);
+    }
+    EXPECT_NOTHING(&w);
+    run_until(&w, last + w.set.down_after - w.start + 1);
+    EXPECT(&w, "+sdown master mymaster 127.0.0.1 7000");
+    world_end(&w);
+}
+
 static void invalid_replies(void **state)
 {
     struct world w;
@@ -516,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silent_master),
         cmocka_unit_test(refused_master),
+        cmocka_unit_test(flapping_master),
         cmocka_unit_test(invalid_replies),
         cmocka_unit_test(busy_script_is_killed_once),
         cmocka_unit_test(master_that_says_slave),
