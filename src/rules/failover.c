@@ -173,12 +173,12 @@ static void started(struct step *s, const struct outcome *o)
         enter(s, FAILOVER_WAIT_START);
         fo->forced = forced;
         fo->started = s->now;
-        fo->own = true;
         fo->deaf = false;
         g->master->flags |= FLAG_FAILOVER_IN_PROGRESS | (forced ? FLAG_FORCE_FAILOVER : 0u);
         update_event_instance(s->up, EVENT_TRY_FAILOVER, g, g->master, NULL);
     }
     fo->epoch = o->epoch;
+    fo->own = true; /* also after a vote between two rounds */
     fo->paused = false;
     note_vote(s, &g->env->myid, o->epoch);
     group_ask_all(s);

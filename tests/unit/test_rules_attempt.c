@@ -70,6 +70,11 @@ static void no_votes_while_the_round_is_dropped(void **state)
     EXPECT(&w, "ask b 7000 2");
     outcome(&w, (struct outcome){.kind = OUTCOME_STARTED, .epoch = 3, .round = 2});
     EXPECT(&w, "ask b 7000 3 vote");
+    /* Lost by itself, it imposes its own delay again. */
+    w.show = SHOW_BALLOT;
+    outcome(&w, (struct outcome){.kind = OUTCOME_LOST, .epoch = 3, .reason = LOST_TIMEOUT});
+    run_for(&w, 1000);
+    EXPECT_NOTHING(&w);
     world_end(&w);
 }
 
