@@ -266,7 +266,13 @@ static bool read_directive(struct loader *l, const struct reading *r, struct wor
         return false;
     }
     if (l->load.override) {
-        layout_override(l->load.cfg, w->item[0], r->text, directive_many(w->item[0]));
+        struct config_text text = {0};
+        for (size_t i = 0; i < w->count; i++) {
+            config_text_add(&text, i > 0 ? " " : "");
+            words_quote(&text, w->item[i]);
+        }
+        layout_override(l->load.cfg, w->item[0], text.data, directive_many(w->item[0]));
+        free(text.data);
     }
     return true;
 }

@@ -171,8 +171,10 @@ struct config_group *config_find(const struct config *cfg, const char *name, siz
  * rename-command to the same name unsets it. Script options are not checked against
  * deny-scripts-reconfig. Lines for a group that does not exist are ignored (its REMOVE follows).
  * Epochs only rise; config-epoch with an older epoch than the group's does nothing at all.
- * Replaying a whole sequence over any later state of it ends in the same state.
- * Returns false with *err (text, reason; line 0) when the line is malformed: nothing was changed.
+ * Replaying a whole sequence over any later state of it ends in the same state; only an address
+ * that was forgotten (RESET, forget-replica) and then promoted and deposed, all within the
+ * sequence, may be missing among the replicas. Returns false with *err (text, reason; line 0) when
+ * the line is malformed: nothing was changed.
  */
 bool config_apply_line(struct config *cfg, const char *line, size_t len, struct config_error *err);
 /* For a journal whose sentinel.conf was changed by somebody else (design.md §5): takes only a

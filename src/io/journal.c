@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define UNFOLDED_FILES 16 /* of folds that failed; then the last one is used on */
+
 const struct journal_place *journal_place(const struct journal *j)
 {
     return &j->place;
@@ -70,6 +72,7 @@ bool journal_sync(struct journal *j)
         return false;
     }
     buffer_clear(&j->pending, 64 * 1024);
+    j->lines = true;
     return true;
 }
 
@@ -126,6 +129,7 @@ static bool move_to_new(struct journal *j, const struct buffer *text)
     }
     j->fd = fd;
     j->number++;
+    j->lines = false;
     j->good = j->fresh = text->len;
     return true;
 }
@@ -138,6 +142,13 @@ static bool fold_unfinished(const struct journal *j)
     return j->rotated && access(path, F_OK) == 0;
 }
 
+/* A new file begins exactly where main's snapshot ends. After a fold that failed another is begun,
+ * unless nothing was written to this one, or too many lie about already. */
+static bool rotate_again(const struct journal *j)
+{
+    return !fold_unfinished(j) || (j->lines && j->number - j->unfolded < UNFOLDED_FILES);
+}
+
 bool journal_rotate(struct journal *j, uint64_t *upto)
 {
     struct buffer text = {0};
@@ -146,9 +157,10 @@ bool journal_rotate(struct journal *j, uint64_t *upto)
         errno = EIO;
         return false;
     }
-    if (!fold_unfinished(j)) {
-        journal_header(&text, &j->base, j->number, NULL, 0);
+    if (rotate_again(j)) {
+        bool unfinished = fold_unfinished(j);
         uint64_t before = j->number;
+        journal_header(&text, &j->base, before, NULL, 0);
         bool ok = move_to_new(j, &text);
         int error = errno;
         buffer_free(&text);
@@ -156,6 +168,7 @@ bool journal_rotate(struct journal *j, uint64_t *upto)
             errno = error;
             return false;
         }
+        j->unfolded = unfinished ? j->unfolded : before;
         j->rotated = true;
         j->upto = before;
         if (j->state == JOURNAL_REFUSED && j->pending.len == 0) {

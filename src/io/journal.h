@@ -139,8 +139,9 @@ bool journal_sync(struct journal *j);
 uint64_t journal_size(const struct journal *j);
 
 /* Opens the next file; waiting lines go there, later ones too. upto: number of the file before it,
- * for fold_write(). When an earlier fold did not finish its file is used on. Returns false with
- * errno, the old file staying in use; also false while BROKEN. Does not sync waiting lines. */
+ * for fold_write(). When an earlier fold did not finish the files stay a chain, and upto covers
+ * all. Returns false with errno, the old file staying in use; also false while BROKEN. Does not
+ * sync waiting lines. */
 bool journal_rotate(struct journal *j, uint64_t *upto);
 /* Notes, durably, that a sentinel.conf with this checksum holds all up to the rotation. */
 bool journal_note(struct journal *j, const struct journal_checksum *sum);

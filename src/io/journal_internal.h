@@ -77,9 +77,11 @@ struct journal {
     uint64_t fresh; /* where its lines begin that no snapshot is known to hold */
     struct buffer pending;
     enum journal_state state;
-    bool rotated;    /* `upto` and older wait for a fold */
-    bool unreadable; /* journal_restart() could not read its own lines back */
-    bool overflown;  /* lines were dropped: snapshots made before do not hold them */
+    bool lines;        /* the current file has some of its own */
+    uint64_t unfolded; /* the oldest file that waits for a fold */
+    bool rotated;      /* `upto` and older wait for a fold */
+    bool unreadable;   /* journal_restart() could not read its own lines back */
+    bool overflown;    /* lines were dropped: snapshots made before do not hold them */
     uint64_t upto;
     struct journal_checksum base, noted; /* of sentinel.conf: last known, and noted for a fold */
     bool has_noted;
