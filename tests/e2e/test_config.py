@@ -292,7 +292,7 @@ def test_file_that_cannot_be_written(world, nobody_place):
     sentinel = unwritable(world, nobody_place, master, state)
     before = conf.read_lines(sentinel.conf)
     sentinel.start()
-    wait_until(lambda: sentinel.replicas(), 5, "the replica is known")
+    wait_known([sentinel], replicas=1)
     assert sentinel.sentinel("FAILOVER", "mymaster") == "OK"
     wait_switched([sentinel], master)
     known = topology(sentinel)
@@ -331,7 +331,7 @@ def test_single_file_bind_mount(world):
     sentinel.command = ["unshare", "-m", "sh", "-c",
                         'mount --bind "$1" "$2" && exec "$0" "$2"', binary, source, sentinel.conf]
     sentinel.start()
-    wait_until(lambda: sentinel.replicas(), 5, "the replica is known")
+    wait_known([sentinel], replicas=1)
     assert sentinel.sentinel("FAILOVER", "mymaster") == "OK"
     wait_switched([sentinel], master)
     known = topology(sentinel)

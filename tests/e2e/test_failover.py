@@ -7,7 +7,7 @@ import pytest
 from lib import conf
 from lib.process import describe_exit
 from lib.wait import stays, wait_until
-from lib.world import leader_of, monitor_lines, wait_known, wait_switched
+from lib.world import leader_of, monitor_lines, settle, wait_known, wait_switched
 
 DOWN_AFTER = 1500
 
@@ -58,12 +58,12 @@ def test_master_lost(world, three, death):
     {"kill -9": master.kill, "hang": master.pause, "shutdown": master.shutdown}[death]()
     port = wait_switched(sentinels, master)
     new = promoted(replicas, port)
-    expect_swift(world, sentinels)
-    assert sentinels[0].find("+sdown").at - at < DOWN_AFTER / 1000 + 1.5
+    leader = expect_swift(world, sentinels)
+    down = leader.find("+sdown", "master mymaster 127.0.0.1 %d" % master.port)
+    assert down.at - at < DOWN_AFTER / 1000 + 1.5
     for sentinel in sentinels:
         shown = sentinel.master()
         assert (shown["config-epoch"], shown["num-slaves"]) == ("1", "2")
-        assert sentinel.find("+sdown", "master mymaster 127.0.0.1 %d" % master.port)
     if death == "hang":
         master.resume()
     else:
@@ -179,24 +179,38 @@ def test_all_killed_and_restarted(world, three):
 def test_killed_right_after_its_answer(world):
     """What a vote's answer promised survives kill -9 at that very moment, again and again."""
     master, _ = world.group(replicas=0)
-    sentinel = world.sentinel("s1", monitor_lines(master, 2, 60000))
+    sentinel = world.sentinel("s1", monitor_lines(master, 2, 60000) + ["sentinel current-epoch 0"])
     sentinel.start(record=False)
     candidates = ["%040x" % (i + 1) for i in range(3)]
-    stays(sentinel.alive, 0.2, "it runs")
     for round_number in range(1, 6):
         epoch, candidate = 100 * round_number, candidates[round_number % 3]
         def voted():
             answer = sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(master.port),
                                        str(epoch), candidate)
             return answer[1:] == [candidate, epoch]
-        # The first start is one without saved state: no vote for one election-timeout.
-        wait_until(voted, 15, "the vote is given", interval=0.1)
+        assert voted()
         sentinel.kill()
         sentinel.start(record=False)
         other = candidates[(round_number + 1) % 3]
         answer = sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(master.port),
                                    str(epoch), other)
         assert answer[1:] == [candidate, epoch]
+
+
+@pytest.mark.vedette_only
+def test_start_without_state(world):
+    """Its disk may have been lost with its votes: none are given for one election-timeout, and
+    never one for an epoch heard of in that time."""
+    master, _ = world.group(replicas=0)
+    sentinel = world.sentinel("s1", monitor_lines(master, 2, 60000)).start(record=False)
+    def ask(epoch, candidate):
+        return sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(master.port),
+                                 str(epoch), candidate)
+    answer = ask(7, "a" * 40)
+    assert answer[:2] == [0, "*"] or answer[1] != "a" * 40
+    settle([sentinel])
+    assert ask(7, "b" * 40)[1] == "*"
+    assert ask(8, "c" * 40) == [0, "c" * 40, 8]
 
 
 def test_replica_lost(world, three):

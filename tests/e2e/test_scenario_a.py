@@ -5,7 +5,7 @@ import re
 import time
 
 from lib.wait import stays, wait_until
-from lib.world import leader_of, wait_known, wait_switched
+from lib.world import leader_of, settle, wait_known, wait_switched
 
 DOWN_AFTER = 5000
 
@@ -27,6 +27,7 @@ def pair(world, failover_timeout=5000):
     for sentinel in found:
         sentinel.start()
     wait_known(found, replicas=1)
+    settle(found)
     return master, replica, found
 
 

@@ -13,7 +13,7 @@ from lib.ports import is_free
 from lib.sentinel import BINARY
 from lib.server import client
 from lib.wait import stays, wait_until
-from lib.world import leader_of, monitor_lines, wait_known, wait_switched
+from lib.world import leader_of, monitor_lines, settle, wait_known, wait_switched
 
 TIMES = {"down_after": 3000, "failover_timeout": 10000}
 OTHER_ID = "4bda5e1b7ecbf0b2ed2ecc26e1d4b5c86f5cdd6a"
@@ -158,6 +158,7 @@ def test_failover_log(world):
     """The leader's log in 14 steps and the other's; the old master is a replica again."""
     master, replica, first, second = pair(world)
     both = [first, second]
+    settle(both)
     starts = [sentinel.log_size() for sentinel in both]
     master.shutdown()
     assert wait_switched(both, master, patience=15) == replica.port

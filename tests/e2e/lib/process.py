@@ -23,6 +23,7 @@ class Process:
         self.command = []
         self.output = os.path.join(directory, "output")
         self.child = None
+        self.started = None
         self.ended_by_us = False
         self.expected_exit = None  # of one that may end by itself
 
@@ -33,6 +34,7 @@ class Process:
             self.child = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 cwd=self.directory, start_new_session=True, preexec_fn=_die_with_parent)
+        self.started = time.monotonic()
         self.ended_by_us = False
         self.expected_exit = None
         return self

@@ -74,9 +74,9 @@ class Sentinel(Process):
         self.port = port if port is not None else free_port()
         self.conf = os.path.join(directory, "sentinel.conf")
         self.log = os.path.join(directory, "sentinel.log")
-        head = [] if bare else ["port %d" % self.port, "bind 127.0.0.1", "dir " + directory,
-                                "logfile " + self.log]
-        self.write_conf(head + list(lines))
+        self.head = [] if bare else ["port %d" % self.port, "bind 127.0.0.1", "dir " + directory,
+                                     "logfile " + self.log]
+        self.write_conf(self.head + list(lines))
         self.command = [BINARY[kind], self.conf]
         self.client = client(self.port)
         self.recorder = None

@@ -1,6 +1,8 @@
 """Everything that one test starts."""
 
 import os
+import random
+import time
 
 from lib.process import tail
 from lib.sentinel import Sentinel
@@ -42,9 +44,16 @@ class World:
 
     def sentinels(self, kinds, master, quorum=2, down_after=1000, failover_timeout=10000,
                   name="mymaster", lines=()):
-        """Started, and all knowing each other and the replicas."""
-        text = monitor_lines(master, quorum, down_after, failover_timeout, name) + list(lines)
-        found = [self.sentinel("s%d" % (i + 1), text, kind) for i, kind in enumerate(kinds)]
+        """Started, not for the first time: their files hold an epoch and each other (see
+        settle)."""
+        found = [self.sentinel("s%d" % (i + 1), (), kind) for i, kind in enumerate(kinds)]
+        ids = ["%040x" % random.getrandbits(160) for _ in found]
+        for sentinel, myid in zip(found, ids):
+            text = monitor_lines(master, quorum, down_after, failover_timeout, name) + list(lines)
+            text += ["sentinel myid " + myid, "sentinel current-epoch 0"]
+            text += ["sentinel known-sentinel %s 127.0.0.1 %d %s" % (name, peer.port, peer_id)
+                     for peer, peer_id in zip(found, ids) if peer is not sentinel]
+            sentinel.write_conf(sentinel.head + text)
         for sentinel in found:
             sentinel.start()
         return found
@@ -91,6 +100,15 @@ def wait_known(sentinels, replicas, name="mymaster", patience=15.0):
         wait_until(lambda: ready(sentinel), patience,
                    "%s knows %d replicas and %d other sentinels" % (
                        sentinel.name, replicas, len(sentinels) - 1))
+
+
+def settle(sentinels):
+    """A vedette that starts without saved state gives no vote and starts no attempt for one
+    election-timeout (10 s), and none for 2 publish-periods after a sentinel was added: waits until
+    that is over."""
+    over = max(sentinel.started for sentinel in sentinels if sentinel.kind == "vedette") + 10.3 \
+        if any(sentinel.kind == "vedette" for sentinel in sentinels) else 0
+    time.sleep(max(0, over - time.monotonic()))
 
 
 def wait_switched(sentinels, old, patience=15.0, name="mymaster"):
