@@ -227,9 +227,9 @@ static void describe(const struct client *c, struct buffer *out)
                   (unsigned long long)(c->after - c->first), unsent + c->held,
                   sizeof *c + c->input.cap + unsent + c->held, unsent ? "rw" : "r",
                   c->last ? c->last->name : "NULL");
-    buffer_printf(out, " user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-                  c->authenticated ? "default" : "(superuser)", c->proto,
-                  c->library ? c->library : "", c->library_version ? c->library_version : "");
+    buffer_printf(out, " user=default redir=%d resp=%d lib-name=%s lib-ver=%s\n",
+                  c->tracking ? 0 : -1, c->proto, c->library ? c->library : "",
+                  c->library_version ? c->library_version : "");
 }
 
 static void client_info(struct call *call)

@@ -501,6 +501,33 @@ static void a_subscriber_that_does_not_read_is_closed(void **state)
     close(keen);
 }
 
+/* Its requests wait instead: nothing is lost, nothing grows. */
+static void a_client_that_pipelines_and_does_not_read(void **state)
+{
+    int fd = fake_connect(0), other = fake_connect(0);
+    struct buffer request = {0};
+    size_t sent = 0, received = 0;
+
+    buffer_printf(&request, "*2\r\n$4\r\nPING\r\n$10000\r\n%010000d\r\n", 0);
+    for (int stuck = 0; stuck < 3 && sent < 100000000;) {
+        size_t from = sent % request.len;
+        ssize_t wrote = write(fd, request.data + from, request.len - from);
+        stuck = wrote < 0 ? stuck + 1 : 0;
+        sent += wrote > 0 ? (size_t)wrote : 0;
+        turns();
+    }
+    assert_in_range(sent, 1000000, 10000000); /* the peer feels it */
+    ask(other, "ping\r\n", "+PONG\r\n");
+    for (const char *text = heard(fd); *text; text = heard(fd)) {
+        received += strlen(text);
+    }
+    assert_int_equal(received, sent / request.len * (sizeof "$10000\r\n\r\n" - 1 + 10000));
+    assert_int_equal(atomic_load(&fake.process.counters.clients), 2);
+    buffer_free(&request);
+    close(fd);
+    close(other);
+}
+
 static void bounded_subscriptions(void **state)
 {
     int fd = fake_connect(0);
@@ -607,6 +634,7 @@ int main(void)
         TEST(subscribers),
         TEST(messages_come_after_the_confirmation),
         TEST(a_subscriber_that_does_not_read_is_closed),
+        TEST(a_client_that_pipelines_and_does_not_read),
         TEST(bounded_subscriptions),
         TEST(hello_is_taken),
         TEST(garbage),
