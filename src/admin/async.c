@@ -3,6 +3,18 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* The threads have ended: nobody waits for the reply. */
+static void drop(struct request *request)
+{
+    struct admin_request *r = (struct admin_request *)(void *)request;
+
+    if (r->dispose) {
+        r->dispose(r);
+    }
+    buffer_free(&r->out);
+    free(r);
+}
+
 void *async_new(struct call *call, size_t size, bool changing)
 {
     struct admin *a = call->admin;
@@ -12,6 +24,7 @@ void *async_new(struct call *call, size_t size, bool changing)
     if (!r) {
         abort();
     }
+    r->base.drop = drop;
     r->process = a->process;
     r->home = r->at = a->index;
     r->ticket = client_await(call->client);

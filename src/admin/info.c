@@ -3,7 +3,9 @@
 #include "admin/async.h"
 #include "version.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -154,24 +156,29 @@ static void cpu_section(struct buffer *out)
     put_time(out, "user_main_thread", &thread.ru_utime);
 }
 
+static const char *status_name(const struct group_view *view)
+{
+    return view->o_down ? "odown" : view->s_down ? "sdown" : "ok";
+}
+
 /* master0:… of every group, into out. Returns their number. */
 static uint32_t master_lines(const struct directory *d, struct buffer *out)
 {
     uint32_t count = directory_count(d), shown = 0;
     struct group_view view;
-    char address[ADDRESS_TEXT];
+    char address[ADDRESS_TEXT], line[LIMIT_NAME + ADDRESS_TEXT + 128];
 
     for (uint32_t gid = 0; gid < count; gid++) {
         if (!directory_read(d, gid, &view)) {
             continue;
         }
         address_format(&view.master, address);
-        buffer_printf(out, "master%u:name=%s,status=%s,address=%s,slaves=%u,sentinels=%u\r\n",
-                      (unsigned)shown++, directory_name(d, gid),
-                      view.o_down   ? "odown"
-                      : view.s_down ? "sdown"
-                                    : "ok",
-                      address, (unsigned)view.replicas, (unsigned)view.sentinels + 1);
+        int len = snprintf(line, sizeof line,
+                           "master%u:name=%s,status=%s,address=%s,slaves=%u,sentinels=%u\r\n",
+                           (unsigned)shown++, directory_name(d, gid), status_name(&view), address,
+                           (unsigned)view.replicas, (unsigned)view.sentinels + 1);
+        assert(len > 0 && (size_t)len < sizeof line);
+        buffer_append(out, line, (size_t)len);
     }
     return shown;
 }
