@@ -106,6 +106,7 @@ void peer_up(struct world *w, struct sentinel *s, struct conn *c)
     q->live.cmd_since = w->now;
     q->live.link_activity = w->now;
     q->next_ping = w->now;
+    net_send(w, c, TO_SERVER, msg_new(w, MSG_MYID));
     tell_groups(w, s, q);
 }
 
@@ -127,6 +128,15 @@ void peer_reply(struct world *w, struct sentinel *s, struct conn *c, struct msg 
         liveness_pong(&q->live, m->ping, w->now);
         if (q->told_pending)
             tell_groups(w, s, q);
+    } else if (m->kind == MSG_MYID_REPLY) {
+        /* Addresses change hands. Who lives there now must not answer in this peer's name: one
+         * process could give two votes, or we one to ourselves. */
+        if (!runid_equal(&m->runid, &q->runid)) {
+            trace(w, (int)s->index, "peer %.6s: %.6s answers there", q->runid.hex, m->runid.hex);
+            peer_close(w, q);
+            q->live.cmd_tried = w->now;
+            tell_groups(w, s, q);
+        }
     } else if (m->kind == MSG_ANSWER) {
         struct parcel *p = parcel_new(w, s, shard_of(s, m->gid), PARCEL_ANSWER);
         p->gid = m->gid;

@@ -145,6 +145,12 @@ void port_request(struct world *w, struct sentinel *s, struct shard *h, struct c
         pong->ping = PING_PONG;
         slot_add(w, c, 0, pong)->ready = true;
         break;
+    case MSG_MYID: {
+        struct msg *id = msg_new(w, MSG_MYID_REPLY);
+        id->runid = s->myid;
+        slot_add(w, c, 0, id)->ready = true;
+        break;
+    }
     case MSG_HELLO:
         hello(w, s, h, c, m);
         break;

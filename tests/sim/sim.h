@@ -138,11 +138,13 @@ enum msg_kind {
     MSG_INFO_REPLY, /* info */
     MSG_HELLO,      /* hello: PUBLISH, or a message on a pub/sub link */
     MSG_PUBLISHED,
-    MSG_SLAVEOF, /* addr */
-    MSG_EXEC,    /* ok */
-    MSG_ASK,     /* addr, epoch, runid (empty: "*") */
-    MSG_ANSWER,  /* down, runid, epoch */
-    MSG_RESET,   /* the connection is gone */
+    MSG_SLAVEOF,    /* addr */
+    MSG_EXEC,       /* ok */
+    MSG_ASK,        /* addr, epoch, runid (empty: "*") */
+    MSG_ANSWER,     /* down, runid, epoch */
+    MSG_MYID,       /* SENTINEL MYID, at the start of a link to a sentinel */
+    MSG_MYID_REPLY, /* runid */
+    MSG_RESET,      /* the connection is gone */
 };
 
 struct hello_box { /* shared by a fan-out */
