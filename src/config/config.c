@@ -521,7 +521,7 @@ struct config *config_load_text(const char *path, const char *text, size_t len, 
 
 struct config *config_load(const char *path, int argc, char **overrides, struct config_error *err)
 {
-    char absolute[2 * PATH_MAX], cwd[PATH_MAX];
+    char absolute[2 * PATH_MAX + 2], cwd[PATH_MAX];
     size_t len;
 
     *err = (struct config_error){0};
