@@ -363,6 +363,10 @@ static inline void show_ballot(struct world *w, const struct ballot *b)
         assert_int_equal(b->u.terms.failover_timeout, w->g->set.failover_timeout);
         line(w, SHOW_BALLOT, "ballot %s quorum %u config-epoch %llu%s", name, b->u.terms.quorum,
              (unsigned long long)b->u.terms.config_epoch, b->u.terms.has_votes ? " votes" : "");
+        if (b->u.terms.has_votes) {
+            assert_int_equal(b->epoch, w->g->leader_epoch);
+            assert_true(runid_equal(&b->leader, &w->g->leader));
+        }
         break;
     case BALLOT_WANT:
         line(w, SHOW_BALLOT, "ballot %s%s", name, b->u.want.forced ? " forced" : "");

@@ -385,6 +385,54 @@ static void forced_while_a_wish_waits(void **state)
     world_end(&w);
 }
 
+static void the_host_hurries(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 1, 2);
+    assert_false(group_urgent(w.g));
+    assert_int_equal(command_failover(&w), GROUP_OK);
+    assert_true(group_urgent(w.g)); /* a wish is out */
+    w.auto_config = false;
+    outcome(&w, (struct outcome){.kind = OUTCOME_STARTED, .epoch = 1, .round = 1});
+    assert_true(group_urgent(w.g));
+    outcome(&w, (struct outcome){.kind = OUTCOME_LOST, .epoch = 1, .reason = LOST_CANCELLED});
+    assert_false(group_urgent(w.g));
+    struct hello hello = hello_of(&w, 0);
+    hello.config_epoch = hello.current_epoch = 3;
+    give_hello(&w, &hello);
+    assert_true(group_urgent(w.g)); /* a configuration is on its way to the disk */
+    outcome(&w, (struct outcome){.kind = OUTCOME_CONFIG, .epoch = 3, .addr = w.g->commit.addr});
+    assert_false(group_urgent(w.g));
+    world_end(&w);
+}
+
+static void answers_are_kept_to_be_shown(void **state)
+{
+    struct world w;
+    wished(&w, 1, 1, 2);
+    step(&w, (struct group_event){.kind = GROUP_ANSWER,
+                                  .inst = sent_of(&w, 0),
+                                  .down = true,
+                                  .runid = id_of('c'),
+                                  .epoch = 5});
+    assert_string_equal(sent_of(&w, 0)->leader.hex, ID_C);
+    assert_int_equal(sent_of(&w, 0)->leader_epoch, 5);
+    assert_int_equal(sent_of(&w, 0)->down_reply_at, w.now);
+    world_end(&w);
+}
+
+static void a_round_lost_to_another_waits_for_him_only(void **state)
+{
+    struct world w;
+    attempting(&w, 1, 1, 2);
+    outcome(&w, (struct outcome){.kind = OUTCOME_VOTED, .epoch = 2, .leader = id_of('b')});
+    forget_lines(&w);
+    outcome(&w, (struct outcome){.kind = OUTCOME_LOST, .epoch = 1, .reason = LOST_TIMEOUT});
+    assert_true(seen(&w, "-failover-abort-not-elected"));
+    assert_true(seen(&w, "ballot want")); /* the elector keeps it until b's lease ends */
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +455,9 @@ int main(void)
         cmocka_unit_test(forced),
         cmocka_unit_test(forced_refusals),
         cmocka_unit_test(forced_while_a_wish_waits),
+        cmocka_unit_test(the_host_hurries),
+        cmocka_unit_test(answers_are_kept_to_be_shown),
+        cmocka_unit_test(a_round_lost_to_another_waits_for_him_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -441,6 +441,37 @@ static void tilt_stops_every_step(void **state)
     world_end(&w);
 }
 
+static void reconfigured_replicas_are_looked_at_soon(void **state)
+{
+    struct world w;
+    reconfiguring(&w, 2);
+    w.show = SHOW_SEND;
+    run_for(&w, 1000);
+    assert_in_range(count(&w, "send 7002 info"), 8, 20);
+    run_for(&w, 4000);
+    forget_lines(&w);
+    run_for(&w, 3000);
+    assert_in_range(count(&w, "send 7002"), 3, 12);
+    world_end(&w);
+}
+
+/* The answer of another transaction is not that of the promotion. */
+static void another_transaction_is_answered(void **state)
+{
+    struct world w;
+    attempting(&w, 2, 1, 2);
+    w.servers[1].no_exec = true;
+    outcome(&w, (struct outcome){.kind = OUTCOME_ELECTED, .epoch = 1});
+    assert_int_equal(w.g->fo.state, FAILOVER_WAIT_PROMOTION);
+    step(&w, (struct group_event){.kind = GROUP_EXEC, .inst = inst_of(&w, 2), .ok = true});
+    assert_false(w.g->fo.exec_ok);
+    step(&w, (struct group_event){.kind = GROUP_EXEC, .inst = inst_of(&w, 2), .ok = false});
+    assert_false(w.g->fo.lost_exec);
+    step(&w, (struct group_event){.kind = GROUP_EXEC, .inst = inst_of(&w, 1), .ok = true});
+    assert_true(w.g->fo.exec_ok);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +496,8 @@ int main(void)
         cmocka_unit_test(nothing_ends_while_the_new_master_is_down),
         cmocka_unit_test(replicas_that_are_down_are_left_out),
         cmocka_unit_test(tilt_stops_every_step),
+        cmocka_unit_test(reconfigured_replicas_are_looked_at_soon),
+        cmocka_unit_test(another_transaction_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

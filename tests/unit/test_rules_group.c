@@ -531,6 +531,24 @@ static void the_view_says_it(void **state)
 
 /* Periods shorter than the ping-period (SENTINEL DEBUG) are kept too. */
 
+static void times_of_down(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    kill_server(&w, 1);
+    run_for(&w, 7000);
+    struct instance *replica = inst_of(&w, 1);
+    assert_true(replica->flags & FLAG_S_DOWN);
+    assert_int_equal(replica->sdown_since, replica->live.reply_ok + 5001);
+    /* What INFO says of announcing is kept. */
+    static struct info info;
+    info = info_of(&w, &w.servers[1]);
+    info.announced = false;
+    step(&w, (struct group_event){.kind = GROUP_INFO, .inst = replica, .info = &info});
+    assert_false(replica->announced);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -552,6 +570,7 @@ int main(void)
         cmocka_unit_test(stop_gives_everything_back),
         cmocka_unit_test(random_walk),
         cmocka_unit_test(the_view_says_it),
+        cmocka_unit_test(times_of_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

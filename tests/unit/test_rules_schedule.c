@@ -255,6 +255,42 @@ static void short_periods(void **state)
     world_end(&w);
 }
 
+static void links_that_speak_stay(void **state)
+{
+    struct world w;
+    world_init(&w, 0, 0, 2);
+    world_start(&w, NULL);
+    run_until(&w, 30000);
+    forget_lines(&w);
+    w.show = SHOW_LINK;
+    w.servers[0].deaf = true; /* our own hello does not come back, but others' do */
+    for (int i = 0; i < 10; i++) {
+        run_for(&w, 2000);
+        step(&w, (struct group_event){.kind = GROUP_PUBSUB, .inst = w.g->master});
+        step(&w, (struct group_event){.kind = GROUP_REPLY, .inst = w.g->master});
+    }
+    EXPECT_NOTHING(&w);
+    world_end(&w);
+}
+
+static void a_sentinel_that_comes_up_hears_what_is_due(void **state)
+{
+    struct world w;
+    world_settled(&w, 0, 1, 2);
+    w.show = SHOW_SEND;
+    w.peers[0].alive = false;
+    give_peer(&w, 0);
+    run_for(&w, 4000);
+    assert_false(seen(&w, "send b"));
+    w.peers[0].alive = true;
+    forget_lines(&w);
+    give_peer(&w, 0);
+    EXPECT(&w, "send b hello");
+    give_peer(&w, 0);
+    EXPECT_NOTHING(&w);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +305,8 @@ int main(void)
         cmocka_unit_test(a_link_is_opened_once),
         cmocka_unit_test(info_is_spread),
         cmocka_unit_test(short_periods),
+        cmocka_unit_test(links_that_speak_stay),
+        cmocka_unit_test(a_sentinel_that_comes_up_hears_what_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
