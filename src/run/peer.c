@@ -268,6 +268,7 @@ static void peer_up(void *owner)
     }
     p->next_ping = s->now + s->env.periods.ping;
     p->told_suspect = true; /* the groups see a PING pending: they must hear of its answer */
+    (void)link_command(p->link, TAG_MYID, 0, 2, (const char *[]){"SENTINEL", "MYID"}, NULL);
     tell_shards(p, true);
     peer_schedule(p);
 }
@@ -315,6 +316,30 @@ static void ask_answered(struct peer_link *p, uint32_t gid, const redisReply *re
     }
 }
 
+/* Addresses change hands. Whoever lives there now must not answer in this peer's name: one process
+ * would give two votes, or we one to ourselves. Replies keep their order, so this one comes before
+ * any answer. An error (an old server does not know the command) proves nothing. */
+static void id_answered(struct peer_link *p, const redisReply *reply)
+{
+    struct shard *s = p->shard;
+    struct runid id;
+    if (reply->type != REDIS_REPLY_STRING || !runid_parse(&id, reply->str, (size_t)reply->len) ||
+        runid_equal(&id, &p->runid)) {
+        return;
+    }
+    char at[ADDRESS_TEXT];
+    address_format(&p->addr, at);
+    shard_log(s, EVENT_VERBOSE, "%s is at %s now, not %s: link closed", id.hex, at, p->runid.hex);
+    link_close(p->link);
+    p->link = NULL;
+    s->counters.links--;
+    p->live.cmd_up = p->live.cmd_opening = false;
+    p->live.cmd_tried = s->now; /* again in a ping-period; a hello may bring its address before */
+    p->told_suspect = true;
+    tell_shards(p, true);
+    peer_schedule(p);
+}
+
 static void peer_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply)
 {
     struct peer_link *p = owner;
@@ -322,6 +347,10 @@ static void peer_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply 
 
     s->counters.link_replies++;
     p->live.link_activity = s->now;
+    if (tag == TAG_MYID) {
+        id_answered(p, reply);
+        return;
+    }
     if (tag == TAG_PING || tag == LINK_TAG_GREETING_PING) {
         bool valid = liveness_pong(&p->live, ping_reply_of(reply), s->now);
         bool relief = valid && p->told_suspect;

@@ -81,6 +81,7 @@ enum link_tag {
     TAG_IGNORE, /* inside a transaction, SCRIPT KILL */
     TAG_EXEC,
     TAG_ASK,
+    TAG_MYID,
 };
 
 struct shard {

@@ -32,6 +32,18 @@ static void own_hello(struct shard *s, const struct hello *hello)
     }
 }
 
+/* As process_is_own(), but no when that list is full: nobody's hello may get lost for that. */
+static bool announces_ours(const struct process *p, const struct address *addr)
+{
+    unsigned count = atomic_load_explicit(&p->own_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        if (address_equal(&p->own[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void deliver_hello(struct shard *s, struct group_host *gh, const struct hello *hello)
 {
     struct group_event ev = {.kind = GROUP_HELLO, .now = s->now, .hello = hello};
@@ -46,6 +58,9 @@ void route_hello(struct shard *s, const struct hello *hello, struct group_host *
     if (runid_equal(&hello->runid, &p->myid)) {
         own_hello(s, hello);
         return;
+    }
+    if (announces_ours(p, &hello->sentinel)) {
+        return; /* a former life of ours, from before its disk was lost: it is no peer */
     }
     if (gh == NULL || strcmp(gh->sg.group->name, hello->name) != 0) {
         uint32_t gid = directory_find(p->directory, hello->name, strlen(hello->name));
@@ -127,7 +142,7 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
         memcpy(asked.u.asked.tag, client_name + 9, 8);
     }
     letter_send(p, s->index, directory_owner(p->directory, gid), &asked, POST_GOSSIP);
-    if (runid == NULL) {
+    if (runid == NULL || runid_equal(runid, &p->myid)) { /* our own vote is never another's */
         *leader = (struct runid){0};
         *leader_epoch = 0;
         return false;
