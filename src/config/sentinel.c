@@ -199,7 +199,7 @@ static bool apply_monitor(struct call *call)
 {
     const char *name = call->arg[0], *host = call->arg[1];
     struct address addr;
-    uint32_t quorum;
+    uint32_t quorum = 0;
     bool named;
 
     if (!parse_quorum(call, call->arg[3], &quorum)) {
