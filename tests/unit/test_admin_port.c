@@ -192,7 +192,12 @@ static void votes_of_a_client_that_left(void **state)
     turns();
     /* Its place is taken by another, whom these answers do not concern. */
     int other = fake_connect(0);
+    say(other, VOTE);
+    assert_int_equal(fake.asked_count, 3);
     elector_answers(0);
+    expect(other, "");
+    elector_answers(2);
+    expect(other, VOTED_B);
     fake.now += LIMIT_VOTE_PATIENCE;
     ask(other, "ping\r\n", "+PONG\r\n");
     close(other);
