@@ -87,13 +87,25 @@ ms_t start_after_others(const struct election *e, const struct seat *s, ms_t now
     return s->suitor_at == 0 ? now : s->suitor_at + e->env->periods.ask * 5 / 4;
 }
 
+/* A majority made us the leader and our failover runs: to help another to lead now would promote
+ * two replicas. As a vote for another it binds us no longer than election-timeout. */
+static bool leads(const struct election *e, const struct seat *s, ms_t now)
+{
+    uint32_t votes, needed;
+    if (MUTANT(MUTANT_NO_LEASE) || s->phase != PHASE_LEADING ||
+        now >= s->voted_at + e->env->periods.election_timeout)
+        return false;
+    attempt_tally(e, s, &votes, &needed);
+    return votes >= needed;
+}
+
 /* design.md §4.1 and §4.6: may our vote for this master and epoch go to candidate? */
 static bool may_grant(const struct election *e, struct seat *s, const struct ballot *b,
                       uint32_t candidate, ms_t now)
 {
     if (runid_equal(&b->runid, &e->env->myid))
         return false; /* our vote for ourselves is never taken from the net */
-    if (e->env->muted || election_silent(e) || e->refused)
+    if (e->env->muted || election_silent(e) || e->refused || leads(e, s, now))
         return false;
     bool later = b->epoch > s->voted_epoch;
     if (MUTANT(MUTANT_VOTE_TWICE) && b->epoch == s->voted_epoch && candidate != s->voted)
