@@ -12,6 +12,8 @@ struct request {
     /* Runs on the thread it was sent to. `here` is that thread's struct shard, struct elector, or
      * main's context. Takes the request: sends it on or frees it. */
     void (*step)(struct request *request, void *here);
+    /* Frees it, unanswered: it was on its way when the threads ended. Thread: main. */
+    void (*drop)(struct request *request);
 };
 
 /* Mails it to thread `to` (process.h). Takes the request. Thread: `from`. */
