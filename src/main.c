@@ -530,6 +530,12 @@ static struct process *make_process(const struct command_line *cl, const struct 
     p->started = clock_now();
     p->started_wall_ms = clock_wall_ms();
     p->admin = &admin_ops;
+    for (size_t i = 0; i < config->server.rename_count; i++) {
+        const struct config_rename *rename = &config->server.renames[i];
+        if (!admin_rename(rename->from, rename->to)) {
+            die("rename-command: no such command, or the new name cannot be used");
+        }
+    }
     atomic_store(&p->current_epoch, config->current_epoch);
     pthread_mutex_init(&p->twin_lock, NULL);
     p->post = post_new(process_threads(p));

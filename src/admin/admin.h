@@ -10,3 +10,8 @@
 #include "run/shard.h"
 
 extern const struct admin_ops admin_ops;
+
+/* rename-command of the configuration file: clients call the command `to` instead of `from`; ""
+ * disables it. False: there is no such command, or the name is taken or impossible. Copies the
+ * names. Thread: main, before the others start. */
+bool admin_rename(const char *from, const char *to);

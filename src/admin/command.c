@@ -1,5 +1,7 @@
 #include "admin/command.h"
 
+#include "admin/admin.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <pthread.h>
@@ -8,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define NAME_MAX_LEN 48 /* of "command|subcommand"; anything longer is unknown */
+#define NAME_MAX_LEN 255 /* of "command|subcommand"; anything longer is unknown */
 #define BUCKETS      512
 
 #define FLAGS_BASIC     (COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE)
@@ -143,7 +145,11 @@ const size_t command_count = sizeof command_table / sizeof command_table[0];
 
 /* --- finding --------------------------------------------------------------------------------- */
 
-static const struct command *buckets[BUCKETS]; /* written once, before anybody reads */
+struct bucket {
+    const char *name; /* lower case; what clients call it: rename-command may have changed it */
+    const struct command *command;
+};
+static struct bucket buckets[BUCKETS]; /* written before the threads start */
 
 static unsigned hash_name(const char *name, size_t len)
 {
@@ -155,15 +161,15 @@ static unsigned hash_name(const char *name, size_t len)
     return (hash ^ hash >> 15) & (BUCKETS - 1);
 }
 
-static void insert(const struct command *command)
+static void insert(const char *name, const struct command *command)
 {
-    unsigned at = hash_name(command->name, strlen(command->name));
+    unsigned at = hash_name(name, strlen(name));
 
-    assert(strlen(command->name) < NAME_MAX_LEN);
-    while (buckets[at]) {
+    assert(strlen(name) <= NAME_MAX_LEN);
+    while (buckets[at].name) {
         at = (at + 1) & (BUCKETS - 1);
     }
-    buckets[at] = command;
+    buckets[at] = (struct bucket){name, command};
 }
 
 static size_t subcommand_count(const struct command *command)
@@ -188,9 +194,9 @@ static void fill(void)
     size_t count = 0;
 
     for (size_t i = 0; i < command_count; i++) {
-        insert(&command_table[i]);
+        insert(command_table[i].name, &command_table[i]);
         for (size_t j = 0; j < subcommand_count(&command_table[i]); j++) {
-            insert(&command_table[i].subcommands[j]);
+            insert(command_table[i].subcommands[j].name, &command_table[i].subcommands[j]);
             count++;
         }
     }
@@ -217,11 +223,22 @@ static size_t fold(char *out, const char *text, size_t len)
     return len;
 }
 
+static struct bucket *find_bucket(const char *key, size_t len)
+{
+    for (unsigned at = hash_name(key, len); buckets[at].name; at = (at + 1) & (BUCKETS - 1)) {
+        if (strlen(buckets[at].name) == len && memcmp(buckets[at].name, key, len) == 0) {
+            return &buckets[at];
+        }
+    }
+    return NULL;
+}
+
 const struct command *command_find(const char *name, size_t len, const char *sub, size_t sub_len)
 {
     char key[NAME_MAX_LEN + 1];
 
-    if (len > NAME_MAX_LEN || (sub && len + 1 + sub_len > NAME_MAX_LEN)) {
+    if (len > NAME_MAX_LEN ||
+        (sub && (sub_len > NAME_MAX_LEN || len + 1 + sub_len > NAME_MAX_LEN))) {
         return NULL;
     }
     size_t key_len = fold(key, name, len);
@@ -229,13 +246,44 @@ const struct command *command_find(const char *name, size_t len, const char *sub
         key[key_len++] = '|';
         key_len += fold(key + key_len, sub, sub_len);
     }
-    for (unsigned at = hash_name(key, key_len); buckets[at]; at = (at + 1) & (BUCKETS - 1)) {
-        const char *known = buckets[at]->name;
-        if (strlen(known) == key_len && memcmp(known, key, key_len) == 0) {
-            return buckets[at];
-        }
+    const struct bucket *bucket = find_bucket(key, key_len);
+    return bucket ? bucket->command : NULL;
+}
+
+bool admin_rename(const char *from, const char *to)
+{
+    char key[NAME_MAX_LEN + 1];
+    size_t len = strlen(from), to_len = strlen(to);
+
+    command_init();
+    if (len > NAME_MAX_LEN || to_len > NAME_MAX_LEN || strchr(to, '|')) {
+        return false;
     }
-    return NULL;
+    struct bucket *bucket = find_bucket(key, fold(key, from, len));
+    if (!bucket || !bucket->command || strchr(bucket->command->name, '|')) {
+        return false;
+    }
+    /* The old name stays in its place, so that what lies behind it is still found. */
+    const struct command *command = bucket->command;
+    bucket->command = NULL;
+    if (to_len == 0) {
+        return true;
+    }
+    fold(key, to, to_len);
+    struct bucket *taken = find_bucket(key, to_len);
+    if (taken) {
+        bool free_place = taken->command == NULL;
+        taken->command = free_place ? command : taken->command;
+        bucket->command = free_place ? bucket->command : command;
+        return free_place;
+    }
+    key[to_len] = '\0';
+    char *name = strdup(key); /* for the life of the process */
+    if (!name) {
+        abort();
+    }
+    insert(name, command);
+    return true;
 }
 
 /* --- helpers --------------------------------------------------------------------------------- */
@@ -350,8 +398,8 @@ static bool admit(struct call *call)
         return false;
     }
     if (call->command->subcommands && call->count > 1) {
-        const struct command *sub =
-            command_find(args[0].text, args[0].len, args[1].text, args[1].len);
+        const struct command *sub = command_find(call->command->name, strlen(call->command->name),
+                                                 args[1].text, args[1].len);
         if (!sub) {
             reply_unknown_subcommand(call);
             return false;

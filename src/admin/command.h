@@ -53,7 +53,8 @@ extern const struct command client_subcommands[], command_subcommands[], sentine
 extern const size_t client_subcommand_count, command_subcommand_count, sentinel_subcommand_count,
     acl_subcommand_count;
 
-/* Finds a command, or with sub a subcommand of it, in any case. NULL: there is none. O(1). */
+/* Finds a command by what clients call it, or with sub a subcommand of it by its own name, in any
+ * case. NULL: there is none. O(1). */
 const struct command *command_find(const char *name, size_t len, const char *sub, size_t sub_len);
 /* How many subcommands a command has. */
 size_t command_subcommands_of(const struct command *command);

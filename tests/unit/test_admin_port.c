@@ -1,5 +1,6 @@
 /* The port as clients see it: order of replies, votes, subscribers, bounds, and the commands that
  * travel between threads. */
+#include "admin/command.h"
 #include "admin_fake.h"
 
 #define RUNID_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -613,6 +614,26 @@ static void garbage(void **state)
     assert_int_equal(atomic_load(&fake.process.counters.clients), 0);
 }
 
+/* Last: names stay changed. */
+static void renamed_commands(void **state)
+{
+    int fd = fake_connect(0);
+
+    assert_true(admin_rename("SENTINEL", "Guard"));
+    assert_true(admin_rename("shutdown", ""));
+    assert_true(admin_rename("role", "shutdown"));
+    assert_false(admin_rename("nope", "x"));
+    assert_false(admin_rename("sentinel|master", "x"));
+    assert_false(admin_rename("info", "PING"));
+    ask(fd, "sentinel myid\r\n",
+        "-ERR unknown command 'sentinel', with args beginning with: 'myid' \r\n");
+    ask(fd, "guard MASTER nope\r\n", "-ERR No such master with that name\r\n");
+    ask(fd, "shutdown\r\n", "*2\r\n$8\r\nsentinel\r\n*0\r\n");
+    ask(fd, "ping\r\n", "+PONG\r\n");
+    assert_non_null(command_find("info", 4, NULL, 0));
+    close(fd);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fake_setup, fake_teardown)
 
 int main(void)
@@ -643,6 +664,7 @@ int main(void)
         TEST(bounded_subscriptions),
         TEST(hello_is_taken),
         TEST(garbage),
+        TEST(renamed_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
