@@ -180,7 +180,11 @@ static bool read_leader_comment(struct loader *l, const struct reading *r)
     if (r->len <= prefix || memcmp(r->text, LEADER_COMMENT, prefix) != 0) {
         return false;
     }
-    if (!words_split(&w, r->text + prefix, r->len - prefix) || w.count != 3) {
+    if (!words_split(&w, r->text + prefix, r->len - prefix)) {
+        return false;
+    }
+    if (w.count != 3) {
+        words_free(&w);
         return false;
     }
     if (r->line != NULL) {
@@ -284,6 +288,10 @@ static bool read_line(struct loader *l, const struct reading *r)
     struct words w;
     bool ok;
 
+    if (memchr(r->text, '\0', r->len) != NULL) {
+        blame(l, r);
+        return fail(err, "The line holds a zero byte");
+    }
     if (r->len == 0 || r->text[0] == '#') {
         read_comment(l, r);
         return true;

@@ -240,7 +240,7 @@ void journal_line(struct buffer *out, const char *text, size_t len, bool first)
 void journal_header(struct buffer *out, const struct journal_checksum *base, uint64_t after,
                     const char *snapshot, size_t snapshot_len)
 {
-    const char *end = snapshot + snapshot_len;
+    const char *end = snapshot_len > 0 ? snapshot + snapshot_len : snapshot;
     char text[160], sum[CHECKSUM_TEXT];
     uint64_t lines = 0;
 

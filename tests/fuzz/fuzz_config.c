@@ -1,0 +1,98 @@
+/* sentinel.conf and the journal's lines, as anybody might have written them. Up to the first byte
+ * 0xff the input is the file, behind it come lines for config_apply_line(). */
+#include "config/config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_group(const struct config *cfg, const struct config_group *g)
+{
+    assert(config_find(cfg, g->name, strlen(g->name)) == g);
+    assert(g->replica_count <= LIMIT_REPLICAS && g->sentinel_count <= LIMIT_SENTINELS);
+    assert(g->set.quorum >= 1 && g->set.down_after > 0 && g->set.failover_timeout > 0);
+    assert(g->config_epoch <= cfg->current_epoch && g->leader_epoch <= cfg->current_epoch);
+    for (size_t i = 0; i < g->replica_count; i++) {
+        assert(!address_equal(&g->replicas[i], &g->addr));
+    }
+    for (size_t i = 0; i < g->sentinel_count; i++) {
+        assert(runid_known(&g->sentinels[i].runid));
+    }
+}
+
+static void check(const struct config *cfg)
+{
+    assert(cfg->current_epoch <= LIMIT_EPOCH && cfg->group_count <= LIMIT_GROUPS);
+    for (size_t i = 0; i < cfg->group_count; i++) {
+        check_group(cfg, cfg->groups[i]);
+    }
+}
+
+static void apply_lines(struct config *cfg, const char *text, size_t len, bool maxima)
+{
+    struct config_error err;
+    while (len > 0) {
+        const char *stop = memchr(text, '\n', len);
+        size_t n = stop != NULL ? (size_t)(stop - text) : len;
+        bool ok = maxima ? config_apply_maxima(cfg, text, n, &err)
+                         : config_apply_line(cfg, text, n, &err);
+        assert(ok || err.reason[0] != '\0');
+        n += stop != NULL ? 1 : 0;
+        text += n;
+        len -= n;
+    }
+}
+
+/* What was rendered loads, and renders the same again. */
+static void check_round_trip(struct config *cfg)
+{
+    struct config_text text = {0}, again = {0}, state = {0};
+    struct config_error err;
+
+    config_render(cfg, &text);
+    struct config *loaded = config_load_text("/f", text.data, text.len, 0, NULL, true, &err);
+    if (loaded == NULL) { /* only the bounds of a line may refuse it */
+        assert(strcmp(err.reason, "The line is too long") == 0 ||
+               strstr(err.reason, "access lists are not supported yet") != NULL);
+    } else {
+        assert(loaded->group_count == cfg->group_count);
+        assert(loaded->current_epoch == cfg->current_epoch);
+        check(loaded);
+        config_render(loaded, &again);
+        assert(again.len == text.len && memcmp(again.data, text.data, text.len) == 0);
+        config_render_state(cfg, &state);
+        apply_lines(loaded, state.data, state.len, false);
+        assert(loaded->group_count == cfg->group_count);
+        check(loaded);
+        config_free(loaded);
+    }
+    free(text.data);
+    free(again.data);
+    free(state.data);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *text = (const char *)data;
+    const char *stop = size > 0 ? memchr(text, 0xff, size) : NULL;
+    size_t len = stop != NULL ? (size_t)(stop - text) : size;
+    struct config_error err;
+    char block[2048];
+
+    struct config *cfg = config_load_text("/f", text, len, 0, NULL, true, &err);
+    if (cfg == NULL) {
+        assert(err.reason[0] != '\0');
+        assert(config_error_format(&err, "8.0.0", block, sizeof(block)) == strlen(block));
+        return 0;
+    }
+    check(cfg);
+    if (stop != NULL) {
+        apply_lines(cfg, stop + 1, size - len - 1, size % 2 == 0);
+        check(cfg);
+    }
+    check_round_trip(cfg);
+    config_free(cfg);
+    return 0;
+}
