@@ -320,7 +320,7 @@ static void maxima_only_raise(void **ctx)
         "sentinel known-replica m1 ::9 9",
         "sentinel auth-pass m1 x",
         "sentinel config-epoch m1 3 ::7 7",
-        "sentinel leader-epoch m1 2 " ID_B,
+        ("sentinel leader-epoch m1 2 " ID_B),
         "loglevel debug",
     };
     struct config *cfg = must_load("sentinel monitor m1 ::1 1 2\nsentinel config-epoch m1 3\n"
