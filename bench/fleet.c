@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,115 +127,87 @@ static int64_t number(const char *option, const char *text, int64_t low, int64_t
     return value;
 }
 
+/* What an option sets: a number within bounds, a text, or a flag. */
+enum option_kind { SETS_U32, SETS_U16, SETS_I64, SETS_U64, SETS_TEXT, SETS_TRUE, SETS_FALSE };
+struct setting {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; /* in struct options */
+    int64_t low, high;
+};
+#define SETTING(name, kind, field, low, high)                                                      \
+    {                                                                                              \
+        name, kind, offsetof(struct options, field), low, high                                     \
+    }
+static const struct setting settings[] = {
+    SETTING("masters", SETS_U32, masters, 1, 500000),
+    SETTING("replicas", SETS_U32, replicas, 0, 100),
+    SETTING("workers", SETS_U32, workers, 1, FLEET_WORKERS_MAX),
+    SETTING("port", SETS_U16, port, 0, 65000),
+    SETTING("control-port", SETS_U16, control_port, 0, 65535),
+    SETTING("prefix", SETS_TEXT, prefix, 0, 0),
+    SETTING("requirepass", SETS_TEXT, password, 0, 0),
+    SETTING("conf-lines", SETS_TEXT, conf_lines, 0, 0),
+    SETTING("quorum", SETS_U32, quorum, 1, 1000),
+    SETTING("down-after", SETS_I64, down_after, 1, 86400000),
+    SETTING("failover-timeout", SETS_I64, failover_timeout, 1, 86400000),
+    SETTING("parallel-syncs", SETS_U32, parallel_syncs, 1, 1000),
+    SETTING("sync-delay", SETS_I64, sync_delay, 0, 3600000),
+    SETTING("retry-delay", SETS_I64, retry_delay, 0, 3600000),
+    SETTING("offset-rate", SETS_I64, offset_rate, 0, 1000000000),
+    SETTING("no-serve-stale", SETS_FALSE, serve_stale, 0, 0),
+    SETTING("die-with-parent", SETS_TRUE, die_with_parent, 0, 0),
+    SETTING("seed", SETS_U64, seed, 0, INT64_MAX),
+};
+#define SETTING_COUNT (sizeof settings / sizeof *settings)
+
+static void apply_setting(struct options *options, const struct setting *setting, const char *text)
+{
+    void *field = (char *)options + setting->offset;
+    int64_t value = 0;
+    if (setting->kind <= SETS_U64)
+        value = number(setting->name, text, setting->low, setting->high);
+    switch (setting->kind) {
+    case SETS_U32:
+        *(uint32_t *)field = (uint32_t)value;
+        break;
+    case SETS_U16:
+        *(uint16_t *)field = (uint16_t)value;
+        break;
+    case SETS_I64:
+        *(int64_t *)field = value;
+        break;
+    case SETS_U64:
+        *(uint64_t *)field = (uint64_t)value;
+        break;
+    case SETS_TEXT:
+        *(const char **)field = text;
+        break;
+    case SETS_TRUE:
+    case SETS_FALSE:
+        *(bool *)field = setting->kind == SETS_TRUE;
+    }
+}
+
 static void parse_options(int argc, char **argv, struct options *options)
 {
-    enum {
-        MASTERS = 256,
-        REPLICAS,
-        WORKERS,
-        PORT,
-        CONTROL,
-        PREFIX,
-        PASSWORD,
-        CONF,
-        QUORUM,
-        DOWN,
-        TIMEOUT,
-        SYNCS,
-        SYNC_DELAY,
-        RETRY_DELAY,
-        RATE,
-        NO_STALE,
-        DIE,
-        SEED,
-        HELP
-    };
-    static const struct option known[] = {{"masters", 1, 0, MASTERS},
-                                          {"replicas", 1, 0, REPLICAS},
-                                          {"workers", 1, 0, WORKERS},
-                                          {"port", 1, 0, PORT},
-                                          {"control-port", 1, 0, CONTROL},
-                                          {"prefix", 1, 0, PREFIX},
-                                          {"requirepass", 1, 0, PASSWORD},
-                                          {"conf-lines", 1, 0, CONF},
-                                          {"quorum", 1, 0, QUORUM},
-                                          {"down-after", 1, 0, DOWN},
-                                          {"failover-timeout", 1, 0, TIMEOUT},
-                                          {"parallel-syncs", 1, 0, SYNCS},
-                                          {"sync-delay", 1, 0, SYNC_DELAY},
-                                          {"retry-delay", 1, 0, RETRY_DELAY},
-                                          {"offset-rate", 1, 0, RATE},
-                                          {"no-serve-stale", 0, 0, NO_STALE},
-                                          {"die-with-parent", 0, 0, DIE},
-                                          {"seed", 1, 0, SEED},
-                                          {"help", 0, 0, HELP},
-                                          {0, 0, 0, 0}};
-    int option, at;
+    struct option known[SETTING_COUNT + 2] = {0};
+    int option, at = 0;
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        bool takes = settings[i].kind <= SETS_TEXT;
+        known[i] = (struct option){settings[i].name, takes, NULL, 1};
+    }
+    known[SETTING_COUNT] = (struct option){"help", 0, NULL, 'h'};
     while ((option = getopt_long(argc, argv, "h", known, &at)) != -1) {
-        const char *name = option >= MASTERS ? known[option - MASTERS].name : "";
-        switch (option) {
-        case MASTERS:
-            options->masters = (uint32_t)number(name, optarg, 1, 500000);
-            break;
-        case REPLICAS:
-            options->replicas = (uint32_t)number(name, optarg, 0, 100);
-            break;
-        case WORKERS:
-            options->workers = (uint32_t)number(name, optarg, 1, FLEET_WORKERS_MAX);
-            break;
-        case PORT:
-            options->port = (uint16_t)number(name, optarg, 0, 65000);
-            break;
-        case CONTROL:
-            options->control_port = (uint16_t)number(name, optarg, 0, 65535);
-            break;
-        case PREFIX:
-            options->prefix = optarg;
-            break;
-        case PASSWORD:
-            options->password = optarg;
-            break;
-        case CONF:
-            options->conf_lines = optarg;
-            break;
-        case QUORUM:
-            options->quorum = (uint32_t)number(name, optarg, 1, 1000);
-            break;
-        case DOWN:
-            options->down_after = number(name, optarg, 1, 86400000);
-            break;
-        case TIMEOUT:
-            options->failover_timeout = number(name, optarg, 1, 86400000);
-            break;
-        case SYNCS:
-            options->parallel_syncs = (uint32_t)number(name, optarg, 1, 1000);
-            break;
-        case SYNC_DELAY:
-            options->sync_delay = number(name, optarg, 0, 3600000);
-            break;
-        case RETRY_DELAY:
-            options->retry_delay = number(name, optarg, 0, 3600000);
-            break;
-        case RATE:
-            options->offset_rate = number(name, optarg, 0, 1000000000);
-            break;
-        case NO_STALE:
-            options->serve_stale = false;
-            break;
-        case DIE:
-            options->die_with_parent = true;
-            break;
-        case SEED:
-            options->seed = (uint64_t)number(name, optarg, 0, INT64_MAX);
-            break;
-        case HELP:
-        case 'h':
+        if (option == 'h') {
             usage();
             exit(0);
-        default:
+        }
+        if (option != 1) {
             fprintf(stderr, "fleet: try --help\n");
             exit(2);
         }
+        apply_setting(options, &settings[at], optarg);
     }
     if (optind < argc) {
         fprintf(stderr, "fleet: unexpected argument '%s'; try --help\n", argv[optind]);

@@ -394,6 +394,96 @@ static void stop_gives_everything_back(void **state)
     world_end(&w);
 }
 
+/* Something happens to a server, to us, or by command. */
+static void walk_server(struct world *w, struct prng *p, uint64_t what)
+{
+    const uint32_t which = (uint32_t)prng_below(p, w->server_count);
+    struct server *server = &w->servers[which];
+    switch (what) {
+    case 0:
+        kill_server(w, which);
+        break;
+    case 1:
+        server->alive = true;
+        break;
+    case 2:
+        server->deaf = !server->deaf;
+        break;
+    case 3:
+        server->no_exec = prng_below(p, 3) == 0;
+        server->fail_exec = prng_below(p, 3) == 0;
+        server->no_promote = prng_below(p, 3) == 0;
+        server->sync_slow = prng_below(p, 3) == 0;
+        break;
+    case 4:
+        w->env.tilt = prng_below(p, 4) == 0;
+        w->env.muted = prng_below(p, 6) == 0;
+        break;
+    case 5:
+        (void)command_failover(w);
+        break;
+    case 6:
+        if (prng_below(p, 4) == 0)
+            step(w, (struct group_event){.kind = GROUP_RESET});
+        break;
+    default:
+        server->role = prng_below(p, 3) == 0 ? ROLE_MASTER : ROLE_REPLICA;
+    }
+}
+
+/* Something comes from a peer or from the elector. */
+static void walk_others(struct world *w, struct prng *p, uint64_t what)
+{
+    struct server *server = &w->servers[prng_below(p, w->server_count)];
+    struct peer *peer = w->peer_count > 0 ? &w->peers[prng_below(p, w->peer_count)] : NULL;
+    struct hello hello;
+    switch (what) {
+    case 7:
+        step(w, (struct group_event){.kind = GROUP_RECONNECT});
+        break;
+    case 8:
+    case 9:
+        if (peer == NULL)
+            break;
+        hello = hello_of(w, (uint32_t)(peer - w->peers));
+        if (prng_below(p, 3) == 0) {
+            hello.master = server->addr;
+            hello.config_epoch = w->g->config_epoch + prng_below(p, 3);
+        }
+        give_hello(w, &hello);
+        break;
+    case 10:
+        if (peer != NULL) {
+            peer->says_down = !peer->says_down;
+            peer->grants = prng_below(p, 3) != 0;
+            peer->alive = prng_below(p, 4) != 0;
+            if (group_find_sentinel(w->g, &peer->runid) != NULL)
+                give_peer(w, (uint32_t)(peer - w->peers));
+        }
+        break;
+    case 12:
+        outcome(w, (struct outcome){.kind = OUTCOME_LOST,
+                                    .reason = (enum lost_reason)prng_below(p, 3),
+                                    .epoch = w->g->fo.epoch,
+                                    .unreachable = prng_below(p, 2) == 0});
+        break;
+    case 13:
+        outcome(w, (struct outcome){.kind = OUTCOME_VOTED,
+                                    .leader = id_of('b'),
+                                    .epoch = w->env.current_epoch + 1});
+        break;
+    case 14:
+        outcome(w, (struct outcome){.kind = OUTCOME_FRESH, .epoch = w->env.current_epoch + 1});
+        break;
+    default:
+        w->auto_config = prng_below(p, 3) != 0;
+        if (w->auto_config && w->g->commit.pending)
+            outcome(w, (struct outcome){.kind = OUTCOME_CONFIG,
+                                        .epoch = w->g->commit.epoch,
+                                        .addr = w->g->commit.addr});
+    }
+}
+
 /* Anything in any order: no assertion fails, nothing loops, time always goes on. */
 static void random_walk(void **state)
 {
@@ -409,84 +499,11 @@ static void random_walk(void **state)
         w.show = 0;
         world_start(&w, NULL);
         for (int i = 0; i < 600; i++) {
-            struct server *server = &w.servers[prng_below(&p, w.server_count)];
-            struct peer *peer = w.peer_count > 0 ? &w.peers[prng_below(&p, w.peer_count)] : NULL;
-            const uint32_t which = (uint32_t)(server - w.servers);
-            struct hello hello;
-            switch (prng_below(&p, 16)) {
-            case 0:
-                kill_server(&w, which);
-                break;
-            case 1:
-                server->alive = true;
-                break;
-            case 2:
-                server->deaf = !server->deaf;
-                break;
-            case 3:
-                server->no_exec = prng_below(&p, 3) == 0;
-                server->fail_exec = prng_below(&p, 3) == 0;
-                server->no_promote = prng_below(&p, 3) == 0;
-                server->sync_slow = prng_below(&p, 3) == 0;
-                break;
-            case 4:
-                w.env.tilt = prng_below(&p, 4) == 0;
-                w.env.muted = prng_below(&p, 6) == 0;
-                break;
-            case 5:
-                (void)command_failover(&w);
-                break;
-            case 6:
-                if (prng_below(&p, 4) == 0)
-                    step(&w, (struct group_event){.kind = GROUP_RESET});
-                break;
-            case 7:
-                step(&w, (struct group_event){.kind = GROUP_RECONNECT});
-                break;
-            case 8:
-            case 9:
-                if (peer == NULL)
-                    break;
-                hello = hello_of(&w, (uint32_t)(peer - w.peers));
-                if (prng_below(&p, 3) == 0) {
-                    hello.master = server->addr;
-                    hello.config_epoch = w.g->config_epoch + prng_below(&p, 3);
-                }
-                give_hello(&w, &hello);
-                break;
-            case 10:
-                if (peer != NULL) {
-                    peer->says_down = !peer->says_down;
-                    peer->grants = prng_below(&p, 3) != 0;
-                    peer->alive = prng_below(&p, 4) != 0;
-                    if (group_find_sentinel(w.g, &peer->runid) != NULL)
-                        give_peer(&w, (uint32_t)(peer - w.peers));
-                }
-                break;
-            case 11:
-                server->role = prng_below(&p, 3) == 0 ? ROLE_MASTER : ROLE_REPLICA;
-                break;
-            case 12:
-                outcome(&w, (struct outcome){.kind = OUTCOME_LOST,
-                                             .reason = (enum lost_reason)prng_below(&p, 3),
-                                             .epoch = w.g->fo.epoch,
-                                             .unreachable = prng_below(&p, 2) == 0});
-                break;
-            case 13:
-                outcome(&w, (struct outcome){.kind = OUTCOME_VOTED,
-                                             .leader = id_of('b'),
-                                             .epoch = w.env.current_epoch + 1});
-                break;
-            case 14:
-                outcome(&w,
-                        (struct outcome){.kind = OUTCOME_FRESH, .epoch = w.env.current_epoch + 1});
-                break;
-            default:
-                w.auto_config = prng_below(&p, 3) != 0;
-                if (w.auto_config && w.g->commit.pending)
-                    outcome(&w, (struct outcome){.kind = OUTCOME_CONFIG,
-                                                 .epoch = w.g->commit.epoch,
-                                                 .addr = w.g->commit.addr});
+            uint64_t what = prng_below(&p, 16);
+            if (what <= 6 || what == 11) {
+                walk_server(&w, &p, what);
+            } else {
+                walk_others(&w, &p, what);
             }
             run_for(&w, (ms_t)prng_below(&p, 3000));
         }
