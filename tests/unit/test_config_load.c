@@ -41,92 +41,89 @@ static struct config_group *group(const struct config *cfg, const char *name)
 /* --- what is refused
  * --------------------------------------------------------------------------------- */
 
+static const struct {
+    const char *line, *reason;
+} wrong_lines[] = {
+    {"foo bar", "Bad directive or wrong number of arguments"},
+    {"port", "wrong number of arguments"},
+    {"port abc", "argument couldn't be parsed into an integer"},
+    {"port 70000", "argument must be between 0 and 65535 inclusive"},
+    {"port \"70", "Unbalanced quotes in configuration line"},
+    {"port \"7914\"x", "Unbalanced quotes in configuration line"},
+    {"loglevel foo", "argument(s) must be one of the following: debug, verbose, notice, warning"},
+    {"protected-mode maybe", "argument must be 'yes' or 'no'"},
+    {"maxclients 0", "argument must be between 1 and 4294967295 inclusive"},
+    {"timeout -1", "argument must be between 0 and 2147483647 inclusive"},
+    {"supervised foo", "argument(s) must be one of the following: upstart, systemd, auto, no"},
+    {"unixsocketperm 999", "argument couldn't be parsed as an octal number"},
+    {"client-output-buffer-limit pubsub 1 2",
+     "Wrong number of arguments in buffer limit configuration."},
+    {"client-output-buffer-limit foo 1 2 3",
+     "Invalid client class specified in buffer limit configuration."},
+    {"client-output-buffer-limit pubsub x 2 3",
+     "Error in hard, soft or soft_seconds setting in buffer limit configuration."},
+    {"rename-command foo bar", "No such command in rename-command"},
+    {"rename-command PING", "Bad directive or wrong number of arguments"},
+    {"rename-command PING info", "Target command name already exists"},
+    {"proto-max-bulk-len 10", "argument must be between 1048576 and 9223372036854775807 inclusive"},
+    {"include", "Bad directive or wrong number of arguments"},
+    {"tls-port 7999", "'tls-port' is not supported yet"},
+    {"aclfile /tmp/x", "'aclfile' is not supported yet"},
+    {"user alice on nopass", "User 'alice': access lists are not supported yet"},
+    {"user default off", "User 'default', rule 'off': access lists are not supported yet"},
+    {"sentinel foo", "Unrecognized sentinel configuration statement."},
+    {"sentinel monitor m1 127.0.0.1 7902 2", "Duplicate master name."},
+    {"sentinel monitor m2 127.0.0.1 7902 0", "Quorum must be 1 or greater."},
+    {"sentinel monitor m2 127.0.0.1 79020 1", "Invalid port number."},
+    {"sentinel monitor m2 localhost 7902 1", "Can't resolve instance hostname."},
+    {"sentinel monitor m2 127.0.0.1 7902", "Unrecognized sentinel configuration statement."},
+    {"sentinel down-after-milliseconds m1 0", "negative or zero time parameter."},
+    {"sentinel down-after-milliseconds m9 9", "No such master with specified name."},
+    {"sentinel failover-timeout m1 x", "negative or zero time parameter."},
+    {"sentinel parallel-syncs m9 1", "No such master with specified name."},
+    {"sentinel notification-script m1 /no/such",
+     "Notification script seems non existing or non executable."},
+    {"sentinel notification-script m1 /bin/sh", "Scripts are not supported yet."},
+    {"sentinel client-reconfig-script m1 /no/such",
+     "Client reconfiguration script seems non existing or non executable."},
+    {"sentinel auth-pass m9 x", "No such master with specified name."},
+    {"sentinel myid abc", "Malformed Sentinel id in myid option."},
+    {"sentinel leader-epoch m1 1 2", "Unrecognized sentinel configuration statement."},
+    {"sentinel config-epoch m1 1 127.0.0.1 7", "Unrecognized sentinel configuration statement."},
+    {"sentinel current-epoch 99999999999999999999", "Invalid epoch."},
+    {"sentinel known-replica m1 127.0.0.1 100000", "Invalid port number."},
+    {"sentinel known-sentinel m1 127.0.0.1", "Unrecognized sentinel configuration statement."},
+    {"sentinel rename-command m1 A B\nsentinel rename-command m1 A C",
+     "Same command renamed multiple times with rename-command."},
+    {"sentinel known-replica m1 ::2 1\nsentinel known-replica m1 ::2 1",
+     "Duplicate hostname and port for replica."},
+    {"sentinel known-sentinel m1 ::2 1 " ID_A "\nsentinel known-sentinel m1 ::2 2 " ID_A,
+     "Duplicate runid for sentinel."},
+    {"sentinel resolve-hostnames maybe",
+     "Please specify yes or no for the resolve-hostnames option."},
+    {"sentinel deny-scripts-reconfig maybe",
+     "Please specify yes or no for the deny-scripts-reconfig options."},
+    {"sentinel master-reboot-down-after-period m1 -1", "negative time parameter."},
+    {"sentinel forget-replica m1 127.0.0.1 1", "Unrecognized sentinel configuration statement."},
+};
+
 static void wrong_lines_are_refused_in_the_words_of_stock(void **ctx)
 {
     (void)ctx;
-    static const struct {
-        const char *line, *reason;
-    } cases[] = {
-        {"foo bar", "Bad directive or wrong number of arguments"},
-        {"port", "wrong number of arguments"},
-        {"port abc", "argument couldn't be parsed into an integer"},
-        {"port 70000", "argument must be between 0 and 65535 inclusive"},
-        {"port \"70", "Unbalanced quotes in configuration line"},
-        {"port \"7914\"x", "Unbalanced quotes in configuration line"},
-        {"loglevel foo",
-         "argument(s) must be one of the following: debug, verbose, notice, warning"},
-        {"protected-mode maybe", "argument must be 'yes' or 'no'"},
-        {"maxclients 0", "argument must be between 1 and 4294967295 inclusive"},
-        {"timeout -1", "argument must be between 0 and 2147483647 inclusive"},
-        {"supervised foo", "argument(s) must be one of the following: upstart, systemd, auto, no"},
-        {"unixsocketperm 999", "argument couldn't be parsed as an octal number"},
-        {"client-output-buffer-limit pubsub 1 2",
-         "Wrong number of arguments in buffer limit configuration."},
-        {"client-output-buffer-limit foo 1 2 3",
-         "Invalid client class specified in buffer limit configuration."},
-        {"client-output-buffer-limit pubsub x 2 3",
-         "Error in hard, soft or soft_seconds setting in buffer limit configuration."},
-        {"rename-command foo bar", "No such command in rename-command"},
-        {"rename-command PING", "Bad directive or wrong number of arguments"},
-        {"rename-command PING info", "Target command name already exists"},
-        {"proto-max-bulk-len 10",
-         "argument must be between 1048576 and 9223372036854775807 inclusive"},
-        {"include", "Bad directive or wrong number of arguments"},
-        {"tls-port 7999", "'tls-port' is not supported yet"},
-        {"aclfile /tmp/x", "'aclfile' is not supported yet"},
-        {"user alice on nopass", "User 'alice': access lists are not supported yet"},
-        {"user default off", "User 'default', rule 'off': access lists are not supported yet"},
-        {"sentinel foo", "Unrecognized sentinel configuration statement."},
-        {"sentinel monitor m1 127.0.0.1 7902 2", "Duplicate master name."},
-        {"sentinel monitor m2 127.0.0.1 7902 0", "Quorum must be 1 or greater."},
-        {"sentinel monitor m2 127.0.0.1 79020 1", "Invalid port number."},
-        {"sentinel monitor m2 localhost 7902 1", "Can't resolve instance hostname."},
-        {"sentinel monitor m2 127.0.0.1 7902", "Unrecognized sentinel configuration statement."},
-        {"sentinel down-after-milliseconds m1 0", "negative or zero time parameter."},
-        {"sentinel down-after-milliseconds m9 9", "No such master with specified name."},
-        {"sentinel failover-timeout m1 x", "negative or zero time parameter."},
-        {"sentinel parallel-syncs m9 1", "No such master with specified name."},
-        {"sentinel notification-script m1 /no/such",
-         "Notification script seems non existing or non executable."},
-        {"sentinel notification-script m1 /bin/sh", "Scripts are not supported yet."},
-        {"sentinel client-reconfig-script m1 /no/such",
-         "Client reconfiguration script seems non existing or non executable."},
-        {"sentinel auth-pass m9 x", "No such master with specified name."},
-        {"sentinel myid abc", "Malformed Sentinel id in myid option."},
-        {"sentinel leader-epoch m1 1 2", "Unrecognized sentinel configuration statement."},
-        {"sentinel config-epoch m1 1 127.0.0.1 7",
-         "Unrecognized sentinel configuration statement."},
-        {"sentinel current-epoch 99999999999999999999", "Invalid epoch."},
-        {"sentinel known-replica m1 127.0.0.1 100000", "Invalid port number."},
-        {"sentinel known-sentinel m1 127.0.0.1", "Unrecognized sentinel configuration statement."},
-        {"sentinel rename-command m1 A B\nsentinel rename-command m1 A C",
-         "Same command renamed multiple times with rename-command."},
-        {"sentinel known-replica m1 ::2 1\nsentinel known-replica m1 ::2 1",
-         "Duplicate hostname and port for replica."},
-        {"sentinel known-sentinel m1 ::2 1 " ID_A "\nsentinel known-sentinel m1 ::2 2 " ID_A,
-         "Duplicate runid for sentinel."},
-        {"sentinel resolve-hostnames maybe",
-         "Please specify yes or no for the resolve-hostnames option."},
-        {"sentinel deny-scripts-reconfig maybe",
-         "Please specify yes or no for the deny-scripts-reconfig options."},
-        {"sentinel master-reboot-down-after-period m1 -1", "negative time parameter."},
-        {"sentinel forget-replica m1 127.0.0.1 1",
-         "Unrecognized sentinel configuration statement."},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(wrong_lines) / sizeof(wrong_lines[0]); i++) {
         char text[512];
         snprintf(text, sizeof(text), "port 7913\nsentinel monitor m1 127.0.0.1 7901 2\n%s\n",
-                 cases[i].line);
+                 wrong_lines[i].line);
         struct config *cfg = load(text);
         if (cfg != NULL) {
             config_free(cfg);
-            fail_msg("accepted: %s", cases[i].line);
+            fail_msg("accepted: %s", wrong_lines[i].line);
         }
         assert_int_equal(err.kind, CONFIG_ERROR_LINE);
-        assert_string_equal(err.reason, cases[i].reason);
-        const char *last = strrchr(cases[i].line, '\n');
+        assert_string_equal(err.reason, wrong_lines[i].reason);
+        const char *last = strrchr(wrong_lines[i].line, '\n');
         assert_int_equal(err.line, last != NULL ? 4 : 3);
-        assert_string_equal(err.text, last != NULL ? last + 1 : cases[i].line);
+        assert_string_equal(err.text, last != NULL ? last + 1 : wrong_lines[i].line);
     }
 }
 

@@ -426,6 +426,43 @@ static const char *random_master; /* of the last random line */
 static unsigned random_epoch;
 static bool keep_replicas; /* no RESET, no forgetting of replicas */
 
+static void random_setting(struct prng *p, unsigned kind, const char *name, const char *text,
+                           char out[512])
+{
+    unsigned host = 1 + pick(p, 5), value = pick(p, 40);
+    switch (kind) {
+    case 15:
+        snprintf(out, 512, "sentinel current-epoch %u", random_epoch);
+        break;
+    case 16:
+        snprintf(out, 512, "sentinel auth-%s %s %s", pick(p, 2) ? "user" : "pass", name, text);
+        break;
+    case 17:
+        snprintf(out, 512, "sentinel rename-command %s CMD%u %s", name, host, text);
+        break;
+    case 18:
+        snprintf(out, 512, "sentinel down-after-milliseconds %s %u", name, 1 + value);
+        break;
+    case 19:
+        snprintf(out, 512, "sentinel failover-timeout %s %u", name, 1 + value);
+        break;
+    case 20:
+        snprintf(out, 512, "sentinel parallel-syncs %s %u", name, value);
+        break;
+    case 21:
+        snprintf(out, 512, "sentinel master-reboot-down-after-period %s %u", name, value);
+        break;
+    case 22:
+        snprintf(out, 512, "sentinel sentinel-%s %s", pick(p, 2) ? "user" : "pass", text);
+        break;
+    default:
+        snprintf(out, 512,
+                 pick(p, 2) ? "sentinel announce-ip 10.1.1.%u" : "sentinel announce-port %u",
+                 value);
+        break;
+    }
+}
+
 /* A random line for one of a few masters, servers and sentinels, so that they meet. */
 static void random_line(struct prng *p, unsigned base, char out[512])
 {
@@ -442,7 +479,12 @@ static void random_line(struct prng *p, unsigned base, char out[512])
     id[40] = '\0';
     random_master = plain[which];
     random_epoch = epoch;
-    switch (pick(p, 24)) {
+    unsigned kind = pick(p, 24);
+    if (kind >= 15) {
+        random_setting(p, kind, name, text, out);
+        return;
+    }
+    switch (kind) {
     case 0:
     case 1:
         snprintf(out, 512, "sentinel monitor %s 10.0.0.%u 6379 %u", name, host, 1 + pick(p, 4));
@@ -477,35 +519,6 @@ static void random_line(struct prng *p, unsigned base, char out[512])
     case 13:
     case 14:
         snprintf(out, 512, "sentinel config-epoch %s %u 10.0.0.%u 6379", name, epoch, host);
-        break;
-    case 15:
-        snprintf(out, 512, "sentinel current-epoch %u", epoch);
-        break;
-    case 16:
-        snprintf(out, 512, "sentinel auth-%s %s %s", pick(p, 2) ? "user" : "pass", name, text);
-        break;
-    case 17:
-        snprintf(out, 512, "sentinel rename-command %s CMD%u %s", name, host, text);
-        break;
-    case 18:
-        snprintf(out, 512, "sentinel down-after-milliseconds %s %u", name, 1 + epoch);
-        break;
-    case 19:
-        snprintf(out, 512, "sentinel failover-timeout %s %u", name, 1 + epoch);
-        break;
-    case 20:
-        snprintf(out, 512, "sentinel parallel-syncs %s %u", name, epoch);
-        break;
-    case 21:
-        snprintf(out, 512, "sentinel master-reboot-down-after-period %s %u", name, epoch);
-        break;
-    case 22:
-        snprintf(out, 512, "sentinel sentinel-%s %s", pick(p, 2) ? "user" : "pass", text);
-        break;
-    default:
-        snprintf(out, 512,
-                 pick(p, 2) ? "sentinel announce-ip 10.1.1.%u" : "sentinel announce-port %u",
-                 epoch);
         break;
     }
 }
