@@ -101,13 +101,25 @@ static void clients_section(const struct process *p, const struct info_sums *sum
     put_count(out, "clients_in_timeout_table", 0);
 }
 
+/* Blank-separated fields that stock lists and a sentinel has none of: dashboards look for some. */
+static void put_zeros(struct buffer *out, const char *names)
+{
+    while (*names != '\0') {
+        int len = (int)strcspn(names, " ");
+        buffer_printf(out, "%.*s:0\r\n", len, names);
+        names += len;
+        names += strspn(names, " ");
+    }
+}
+
+static void put_rate(struct buffer *out, const char *name, uint64_t bytes)
+{
+    buffer_printf(out, "%s:%.2f\r\n", name, (double)bytes / 1024);
+}
+
+/* In stock's order; ours behind. */
 static void stats_section(const struct process *p, const struct info_sums *sums, struct buffer *out)
 {
-    /* What stock lists and a sentinel has none of: dashboards look for some of them. */
-    static const char *const none[] = {
-        "sync_full",        "sync_partial_ok", "sync_partial_err",    "expired_keys",
-        "evicted_keys",     "evicted_clients", "keyspace_hits",       "keyspace_misses",
-        "latest_fork_usec", "total_forks",     "tracking_total_keys", "unexpected_error_replies"};
     const struct process_counters *c = &p->counters;
 
     buffer_printf(out, "# Stats\r\n");
@@ -116,15 +128,28 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_count(out, "instantaneous_ops_per_sec", sums->commands_rate);
     put_count(out, "total_net_input_bytes", count_of(&c->net_input));
     put_count(out, "total_net_output_bytes", count_of(&c->net_output));
-    buffer_printf(out, "instantaneous_input_kbps:%.2f\r\n", (double)sums->input_rate / 1024);
-    buffer_printf(out, "instantaneous_output_kbps:%.2f\r\n", (double)sums->output_rate / 1024);
+    put_zeros(out, "total_net_repl_input_bytes total_net_repl_output_bytes");
+    put_rate(out, "instantaneous_input_kbps", sums->input_rate);
+    put_rate(out, "instantaneous_output_kbps", sums->output_rate);
+    put_rate(out, "instantaneous_input_repl_kbps", 0);
+    put_rate(out, "instantaneous_output_repl_kbps", 0);
     put_count(out, "rejected_connections", count_of(&c->connections_refused));
+    put_zeros(out, "sync_full sync_partial_ok sync_partial_err expired_keys");
+    buffer_printf(out, "expired_stale_perc:0.00\r\n");
+    put_zeros(out, "expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys "
+                   "evicted_clients total_eviction_exceeded_time current_eviction_exceeded_time "
+                   "keyspace_hits keyspace_misses");
     put_count(out, "pubsub_channels", sums->channels);
     put_count(out, "pubsub_patterns", sums->patterns);
+    put_zeros(out, "pubsubshard_channels latest_fork_usec total_forks migrate_cached_sockets "
+                   "slave_expires_tracked_keys active_defrag_hits active_defrag_misses "
+                   "active_defrag_key_hits active_defrag_key_misses total_active_defrag_time "
+                   "current_active_defrag_time tracking_total_keys tracking_total_items "
+                   "tracking_total_prefixes unexpected_error_replies");
     put_count(out, "total_error_replies", sums->errors);
-    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
-        put_count(out, none[i], 0);
-    }
+    put_zeros(out, "dump_payload_sanitizations total_reads_processed total_writes_processed "
+                   "io_threaded_reads_processed io_threaded_writes_processed "
+                   "reply_buffer_shrinks reply_buffer_expands");
     put_count(out, "vedette_protocol_errors", count_of(&c->protocol_errors));
     put_count(out, "vedette_clients_closed_for_output", count_of(&c->output_closed));
     put_count(out, "vedette_events_published", count_of(&c->events_published));
