@@ -482,21 +482,27 @@ void nemesis_heal(struct world *w)
     }
 }
 
-/* The view an operator goes by: the newest configuration that anybody has who is not alone. */
+/* How much an operator trusts a view: above all the newest configuration, of those who are not
+ * alone, and then the one whose master is a master. */
+static uint64_t trust(struct world *w, const struct sentinel *s, uint32_t gid)
+{
+    const struct group_view *v = &s->views[gid];
+    const struct server *master = server_at(w, &v->current);
+    const bool lonely = s->groups[gid]->sentinel_count == 0;
+    const bool real = master != NULL && master->alive && master->is_master;
+    return 1 + ((uint64_t)!lonely << 62) + v->config_epoch * 2 + real;
+}
+
 static const struct group_view *newest_view(struct world *w, uint32_t gid)
 {
     const struct group_view *best = NULL;
-    bool best_lonely = true;
+    uint64_t most = 0;
     for (uint32_t i = 0; i < w->p.sentinels; i++) {
         const struct sentinel *s = &w->sentinels[i];
-        if (!s->alive || s->groups[gid] == NULL)
-            continue;
-        const bool lonely = s->groups[gid]->sentinel_count == 0;
-        if (best != NULL &&
-            (lonely != best_lonely ? lonely : s->views[gid].config_epoch <= best->config_epoch))
+        if (!s->alive || s->groups[gid] == NULL || trust(w, s, gid) <= most)
             continue;
         best = &s->views[gid];
-        best_lonely = lonely;
+        most = trust(w, s, gid);
     }
     return best;
 }
@@ -514,19 +520,40 @@ static bool known_there(struct world *w, const struct server *v, const struct ad
 }
 
 /* A sentinel that watches another master than everybody else and hears of nobody (RESET, or a
- * birth from an old file) can only be told. */
-static void tend_lonely(struct world *w, uint32_t gid, const struct group_view *newest)
+ * birth from an old file), or where nothing was ever decided (epoch 0), can only be told. One that
+ * keeps an id which died without its disk is reset. */
+static void tend_strays(struct world *w, uint32_t gid, const struct group_view *newest)
 {
     for (uint32_t i = 0; i < w->p.sentinels; i++) {
         struct sentinel *s = &w->sentinels[i];
         const struct group *g = s->alive ? s->groups[gid] : NULL;
-        if (g == NULL || g->sentinel_count > 0 ||
-            address_equal(&s->views[gid].current, &newest->current))
+        if (g == NULL)
+            continue;
+        if (g->sentinel_count >= w->p.sentinels && w->now - w->phase_since > 60000)
+            sentinel_command(w, s, gid, COMMAND_RESET, 0);
+        if (address_equal(&s->views[gid].current, &newest->current) ||
+            (g->sentinel_count > 0 && newest->config_epoch > 0))
             continue;
         sentinel_command(w, s, gid, COMMAND_REMOVE, 0);
         sentinel_command(w, s, gid, COMMAND_MONITOR,
                          1 + (ms_t)server_at(w, &newest->current)->index);
     }
+}
+
+/* Nobody has a replica that could be promoted (RESET forgot them, or all lost their master long
+ * ago), and the master thinks it is a replica itself: "no good slave" is the right answer. */
+static void tend_masterless(struct world *w, uint32_t gid, struct server *master)
+{
+    const struct address no_one = {0};
+    if (!master->alive || master->is_master || w->now - w->phase_since < 60000)
+        return;
+    for (uint32_t i = 0; i < w->p.sentinels; i++) {
+        const struct sentinel *s = &w->sentinels[i];
+        if (s->alive && s->groups[gid] != NULL &&
+            group_best_replica(s->groups[gid], w->now) != NULL)
+            return;
+    }
+    server_slaveof(w, master, &no_one);
 }
 
 /* What no sentinel can know, an operator must do: monitor again what is not monitored, put right
@@ -544,9 +571,10 @@ void nemesis_tend(struct world *w)
         const struct group_view *newest = newest_view(w, gid);
         if (newest == NULL)
             continue;
-        const struct server *master = server_at(w, &newest->current);
+        struct server *master = server_at(w, &newest->current);
         assert(master != NULL);
-        tend_lonely(w, gid, newest);
+        tend_strays(w, gid, newest);
+        tend_masterless(w, gid, master);
         for (uint32_t i = 0; i < w->servers_of[gid]; i++) {
             struct server *v = &w->servers[gid * SIM_SERVERS_A_GROUP + i];
             if (v == master || !v->alive || known_there(w, v, &newest->current))

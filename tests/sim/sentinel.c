@@ -48,12 +48,9 @@ static void group_boot(struct world *w, struct sentinel *s, uint32_t gid, bool a
     s->groups[gid] = g;
     for (uint32_t i = 0; i < saved->replica_count; i++)
         (void)group_add_known_replica(g, &saved->replicas[i], w->now);
-    for (uint32_t i = 0; i < saved->sentinel_count; i++) {
-        /* Who was known at the address that is ours now is there no more. */
-        if (!address_equal(&saved->sentinels[i].addr, &s->addr))
-            (void)group_add_known_sentinel(g, &saved->sentinels[i].addr, &saved->sentinels[i].runid,
-                                           w->now);
-    }
+    for (uint32_t i = 0; i < saved->sentinel_count; i++)
+        (void)group_add_known_sentinel(g, &saved->sentinels[i].addr, &saved->sentinels[i].runid,
+                                       w->now);
     update_clear(&h->update);
     group_start(g, announce, w->now, &h->update);
     shard_publish(w, s, g);
