@@ -86,8 +86,10 @@ struct line {
     char *text; /* as the user wrote it, without the newline */
     char *
         canon; /* what the model would have written for it when it was read; NULL: always differs */
-    char *name;  /* of the directive (lower case) or of the group */
-    char *extra; /* "ip port" of a replica, a sentinel's runid, the command of a rename */
+    char *name;          /* of the directive (lower case) or of the group */
+    char *extra;         /* the command of a rename */
+    struct address addr; /* of a replica; unknown: a name */
+    struct runid runid;  /* of a sentinel */
 };
 
 struct override { /* a directive that is not as the file has it */

@@ -60,16 +60,19 @@ void config_text_add(struct config_text *out, const char *text)
 
 void config_text_printf(struct config_text *out, const char *format, ...)
 {
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    assert(len >= 0);
-    out->data = config_grow(out->data, &out->cap, out->len + (size_t)len + 1, 1);
-    (void)vsnprintf(out->data + out->len, (size_t)len + 1, format, again);
-    va_end(again);
-    out->len += (size_t)len;
+    for (size_t room = 128;;) {
+        va_list args;
+        va_start(args, format);
+        out->data = config_grow(out->data, &out->cap, out->len + room, 1);
+        int len = vsnprintf(out->data + out->len, room, format, args);
+        va_end(args);
+        assert(len >= 0);
+        if ((size_t)len < room) {
+            out->len += (size_t)len;
+            return;
+        }
+        room = (size_t)len + 1;
+    }
 }
 
 /* Value of two hex digits, or -1. */

@@ -269,23 +269,14 @@ static bool locate(const struct config_group *group, const struct line *line, si
 {
     *index = 0;
     if (line->option == OPTION_KNOWN_REPLICA) {
-        struct address addr;
-        const char *space = strrchr(line->extra, ' ');
-        int64_t port;
-        assert(space != NULL);
-        if (!words_number(space + 1, &port) ||
-            !address_set(&addr, line->extra, (size_t)(space - line->extra), port)) {
-            return false;
-        }
-        while (*index < group->replica_count && !address_equal(&group->replicas[*index], &addr)) {
+        while (*index < group->replica_count &&
+               !address_equal(&group->replicas[*index], &line->addr)) {
             (*index)++;
         }
         return *index < group->replica_count;
     }
     if (line->option == OPTION_KNOWN_SENTINEL) {
-        struct runid id;
-        runid_parse(&id, line->extra, strlen(line->extra));
-        struct config_peer *peer = config_peer_find(group, &id);
+        struct config_peer *peer = config_peer_find(group, &line->runid);
         *index = peer != NULL ? (size_t)(peer - group->sentinels) : 0;
         return peer != NULL;
     }

@@ -570,19 +570,16 @@ bool sentinel_apply(struct config *cfg, const struct words *w, enum apply_mode m
     return entry->apply(&call);
 }
 
-static char *extra_of(enum option option, const struct words *w)
+/* Which of several items the line is about. */
+static void classify_item(const struct words *w, struct line *line)
 {
-    struct config_text text = {0};
-    switch (option) {
-    case OPTION_KNOWN_REPLICA:
-        config_text_printf(&text, "%s %s", w->item[3], w->item[4]);
-        return text.data;
-    case OPTION_KNOWN_SENTINEL:
-        return config_copy(w->item[5], strlen(w->item[5]));
-    case OPTION_RENAME_COMMAND:
-        return config_copy(w->item[3], strlen(w->item[3]));
-    default:
-        return NULL;
+    int64_t port;
+    if (line->option == OPTION_KNOWN_REPLICA && words_number(w->item[4], &port)) {
+        (void)address_set(&line->addr, w->item[3], strlen(w->item[3]), port);
+    } else if (line->option == OPTION_KNOWN_SENTINEL) {
+        (void)runid_parse(&line->runid, w->item[5], strlen(w->item[5]));
+    } else if (line->option == OPTION_RENAME_COMMAND) {
+        line->extra = config_copy(w->item[3], strlen(w->item[3]));
     }
 }
 
@@ -602,7 +599,7 @@ void sentinel_classify(const struct words *w, struct line *line)
     line->kind = of_group ? LINE_GROUP : LINE_SENTINEL;
     if (of_group) {
         line->name = config_copy(w->item[2], strlen(w->item[2]));
-        line->extra = extra_of(entry->option, w);
+        classify_item(w, line);
     }
 }
 

@@ -316,6 +316,17 @@ static void a_restart_in_the_middle_of_a_fold_loses_nothing(void **ctx)
     }
 }
 
+static unsigned count_files(void)
+{
+    unsigned count = 0;
+    for (unsigned i = 1; i < 20; i++) {
+        char path[160];
+        journal_file(i, path, sizeof(path));
+        count += exists(path) ? 1 : 0;
+    }
+    return count;
+}
+
 /* Every call of a fold fails once, then it is tried again. */
 static void a_fold_that_fails_can_be_tried_again(void **ctx)
 {
@@ -341,6 +352,7 @@ static void a_fold_that_fails_can_be_tried_again(void **ctx)
             struct journal *probe = NULL;
             if (after % 2 == 0) {
                 assert_true(fold(j, &s));
+                assert_int_equal(count_files(), 1); /* no matter how many folds failed before */
             }
             journal_close(j);
             probe = start(&s);
