@@ -222,6 +222,12 @@ static bool apply_monitor(struct call *call)
     if (call->cfg->group_count >= LIMIT_GROUPS) {
         return fail(call->err, "Too many masters.");
     }
+    if (loading(call) && strchr(name, ',') != NULL) {
+        config_note(call->cfg,
+                    "The name '%s' holds a comma, which ends a field of the hello: other "
+                    "sentinels will not hear of us from it",
+                    name);
+    }
     group = config_add(call->cfg, name);
     group->addr = addr;
     group->set.quorum = quorum;
