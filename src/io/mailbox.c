@@ -308,6 +308,11 @@ void post_awake(struct post *p, unsigned self)
     atomic_store_explicit(&p->seats[self].asleep, false, memory_order_relaxed);
 }
 
+bool post_spilling_to(const struct post *p, unsigned self, unsigned to)
+{
+    return pair_of(p, self, to)->spill.count > 0;
+}
+
 bool post_spilling(const struct post *p, unsigned self)
 {
     assert(self < p->threads);

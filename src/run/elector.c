@@ -31,12 +31,14 @@ struct elector {
     struct buffer lines; /* the batch, for main's model */
     bool refused;        /* the last batch could not be made durable */
     bool recovering;     /* main was asked for a snapshot */
-    ms_t now, retry;
+    ms_t now;
+    ms_t retry;   /* while refused: when to try again; recovering: not before main has answered */
     ms_t sync_by; /* when the lines in the batch must go to the disk, 0: there are none */
     struct request **waiting; /* to be sent to main behind the batch */
     size_t waiting_count, waiting_cap;
-    pthread_mutex_t counters_lock; /* once a pass */
-    struct elector_counters counters;
+    struct elector_counters tally;
+    pthread_mutex_t counters_lock;    /* once a pass */
+    struct elector_counters counters; /* what others may read */
 };
 
 static void log_line(struct elector *e, enum event_level level, const char *text)
@@ -54,7 +56,7 @@ static void add_line(struct elector *e, const char *text, size_t len)
     if (e->sync_by == 0) {
         e->sync_by = e->now + RECORD_DELAY;
     }
-    e->counters.records++;
+    e->tally.records++;
 }
 
 static void add_record(struct elector *e, const struct record *record)
@@ -139,6 +141,8 @@ static void snapshot_letter(struct elector *e, const struct letter *letter)
     if (ok) {
         journal_works(e, true);
         election_durable(e->election, true, e->now, &e->update);
+    } else {
+        e->retry = e->now + RETRY_REFUSED;
     }
     tell_main(e, LETTER_RESTARTED, ok, 0);
 }
@@ -208,23 +212,28 @@ static bool make_durable(struct elector *e)
     int64_t before = clock_us();
     bool ok = journal_sync(e->journal);
     uint64_t took = (uint64_t)(clock_us() - before);
-    e->counters.sync_us_max = took > e->counters.sync_us_max ? took : e->counters.sync_us_max;
-    e->counters.batches++;
+    e->tally.sync_us_max = took > e->tally.sync_us_max ? took : e->tally.sync_us_max;
+    e->tally.batches++;
     if (!ok) {
-        e->counters.refused++;
+        e->tally.refused++;
         e->retry = e->now + RETRY_REFUSED;
         if (!e->refused) {
             char text[256];
             (void)snprintf(text, sizeof text, "Writing the journal failed: %s", strerror(errno));
             log_line(e, EVENT_WARNING, text);
         }
-        if (journal_state(e->journal) == JOURNAL_BROKEN && !e->recovering) {
-            e->recovering = true;
-            tell_main(e, LETTER_RECOVER, false, 0);
-        }
     }
     journal_works(e, ok);
     return ok;
+}
+
+/* Only a new file with everything in it makes a broken journal good. What main is to put there
+ * reaches it before the question does. */
+static void recover(struct elector *e)
+{
+    send_lines(e);
+    e->recovering = true;
+    tell_main(e, LETTER_RECOVER, false, 0);
 }
 
 static void release(struct elector *e)
@@ -232,8 +241,10 @@ static void release(struct elector *e)
     struct process *p = e->process;
     struct election_update *up = &e->update;
 
-    atomic_store_explicit(&p->current_epoch, election_current_epoch(e->election),
-                          memory_order_release);
+    if (!e->refused) { /* else it may not be durable: our hellos go on with the last that is */
+        atomic_store_explicit(&p->current_epoch, election_current_epoch(e->election),
+                              memory_order_release);
+    }
     for (size_t i = 0; i < up->outcome_count; i++) {
         struct letter letter = {.kind = LETTER_OUTCOME, .gid = up->outcomes[i].gid};
         letter.u.outcome = up->outcomes[i];
@@ -280,23 +291,52 @@ static void pass(struct elector *e)
     }
     election_pass(e->election, e->now, &e->update);
     format_new(e);
-    bool retry = e->refused && e->now >= e->retry && journal_state(e->journal) != JOURNAL_BROKEN;
-    if (batch_is_due(e) || retry) {
+    bool retry = e->refused && e->now >= e->retry && !e->recovering;
+    bool broken = journal_state(e->journal) == JOURNAL_BROKEN;
+    if (batch_is_due(e) || (retry && !broken)) {
         bool ok = make_durable(e);
         election_durable(e->election, ok, e->now, &e->update);
         e->sync_by = 0;
         send_lines(e);
-    } else if (e->refused && e->now >= e->retry && !e->recovering) {
-        e->recovering = true;
-        e->retry = e->now + RETRY_REFUSED;
-        tell_main(e, LETTER_RECOVER, false, 0);
+        retry = !ok && !e->recovering;
+        broken = journal_state(e->journal) == JOURNAL_BROKEN;
+    }
+    if (retry && broken) {
+        recover(e);
     }
     release(e);
     post_flush(p->post, e->self);
+    e->tally.passes++;
+    election_counters(e->election, &e->tally.election);
     pthread_mutex_lock(&e->counters_lock);
-    e->counters.passes++;
-    election_counters(e->election, &e->counters.election);
+    e->counters = e->tally;
     pthread_mutex_unlock(&e->counters_lock);
+}
+
+/* When the next pass is due though no mail comes. */
+static ms_t next_pass(const struct elector *e)
+{
+    ms_t until = election_next_deadline(e->election);
+    if (e->refused && !e->recovering && e->retry < until) {
+        until = e->retry;
+    }
+    if (e->sync_by != 0 && e->sync_by < until) {
+        until = e->sync_by;
+    }
+    return until;
+}
+
+/* The elector's own turn is tested, too: attempts whose time came while the process stood still
+ * must not start before a shard has noticed (design.md §4.12). Its disk may be slow: only sleep
+ * counts. */
+static void watch_gap(struct elector *e, ms_t due)
+{
+    ms_t now = clock_now();
+    if (now - due > e->env.periods.tilt_trigger && process_tilt(e->process, now)) {
+        static const char text[] = "#tilt mode entered";
+        note_send(e->process, e->self, true, EVENT_TILT, event_level(EVENT_TILT), text,
+                  sizeof text - 1);
+    }
 }
 
 static void *thread(void *arg)
@@ -310,14 +350,7 @@ static void *thread(void *arg)
         if (e->stopping || !post_sleep(post, e->self)) {
             continue;
         }
-        ms_t until = election_next_deadline(e->election);
-        if (e->refused && e->retry < until) {
-            until = e->retry;
-        }
-        if (e->sync_by != 0 && e->sync_by < until) {
-            until = e->sync_by;
-        }
-        ms_t now = clock_now();
+        ms_t until = next_pass(e), now = clock_now();
         ms_t wait = until > now ? until - now : 0;
         wait = wait > LONGEST_SLEEP ? LONGEST_SLEEP : wait;
         if (poll(&doorbell, 1, (int)wait) > 0) {
@@ -325,6 +358,7 @@ static void *thread(void *arg)
             (void)!read(doorbell.fd, &count, sizeof count);
         }
         post_awake(post, e->self);
+        watch_gap(e, now + wait);
     }
     return NULL;
 }
@@ -390,6 +424,7 @@ void elector_free(struct elector *e)
     buffer_free(&e->lines);
     free(e->waiting);
     free(e->tunables);
+    pthread_mutex_destroy(&e->counters_lock);
     free(e);
 }
 

@@ -21,6 +21,7 @@ enum letter_kind {
     /* shard -> owner shard of the group; gossip: may be dropped */
     LETTER_HELLO,
     LETTER_ASKED,
+    LETTER_LINK_LOST, /* gid, lost: to itself: the host closed a link in the middle of a step */
     /* shard -> shard that owns the link to a peer */
     LETTER_PEER_JOIN,  /* peer, addr: a group of the sender knows it there */
     LETTER_PEER_LEAVE, /* peer: no group of the sender knows it any more */
@@ -30,6 +31,7 @@ enum letter_kind {
     LETTER_PEER_STATE,  /* peer: liveness of the link */
     LETTER_PEER_GREET,  /* gid, peer, to itself: a group has joined a link that stands */
     LETTER_PEER_ANSWER, /* gid, peer: it answered */
+    LETTER_PEER_GONE,   /* peer, to itself: no group knows it any more, unless one does again */
     /* shard -> each shard in turn -> home */
     LETTER_MOVED,
     LETTER_INVALID,
@@ -101,8 +103,10 @@ struct letter {
         struct {
             struct runid runid, leader;
             uint64_t epoch;
+            uint32_t asked; /* tag of the address it was asked about */
             bool down;
         } answer;
+        struct address lost; /* LINK_LOST */
         struct {
             struct runid runid;
             struct address addr;
@@ -130,6 +134,8 @@ void letter_send(struct process *p, unsigned from, unsigned to, const struct let
                  enum post_class class);
 /* Reads a mail as a letter. */
 void letter_open(const struct mail *mail, struct letter *letter);
+/* Frees what is still under way. Thread: main, when the others have ended. */
+void letters_drop(struct process *p);
 
 /* Makes a note of text and mails it to main (log) and, when publish, to every shard that has
  * subscribers, behind everything `from` sent them before. */

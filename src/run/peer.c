@@ -44,7 +44,32 @@ static struct peer_view *view_make(struct shard *s, const struct runid *id)
     v->live.reply_ok = v->live.reply_any = s->now;
     v->next = s->peers[hash % PEER_BUCKETS];
     s->peers[hash % PEER_BUCKETS] = v;
+    s->peer_count++;
     return v;
+}
+
+/* The last group has left, and none has come back. By mail, as the view may be in use when its last
+ * member goes. */
+static void view_gone(struct shard *s, const struct runid *id)
+{
+    struct peer_view **at = &s->peers[runid_hash(id) % PEER_BUCKETS];
+    while (*at != NULL && !runid_equal(&(*at)->runid, id)) {
+        at = &(*at)->next;
+    }
+    struct peer_view *v = *at;
+    if (v != NULL && v->member_count == 0) {
+        *at = v->next;
+        s->peer_count--;
+        free(v->members);
+        free(v);
+    }
+}
+
+bool peer_has_room(struct shard *s, const struct runid *id)
+{
+    return view_find(s, id) != NULL ||
+           (s->peer_count < LIMIT_PEERS &&
+            atomic_load_explicit(&s->process->peers, memory_order_relaxed) < LIMIT_PEERS);
 }
 
 static void send_peer(struct shard *s, uint16_t kind, uint32_t gid, const struct peer_view *v,
@@ -110,6 +135,9 @@ void peer_leave(struct shard *s, struct instance *inst)
     if (v->member_count == 0) {
         v->live.cmd_up = false;
         send_peer(s, LETTER_PEER_LEAVE, 0, v, POST_MUST);
+        struct letter letter = {.kind = LETTER_PEER_GONE};
+        letter.u.peer.runid = v->runid;
+        letter_send(s->process, s->index, s->index, &letter, POST_MUST);
     } else {
         send_peer(s, LETTER_PEER_JOIN, 0, v, POST_MUST);
     }
@@ -137,6 +165,32 @@ void peer_ask(struct shard *s, struct group_host *gh, const struct action *a)
     letter_send(s->process, s->index, member->peer->owner, &letter, POST_MUST);
 }
 
+/* Tells a group how the link to its sentinel is. */
+static void tell_group(struct shard *s, uint32_t gid, const struct runid *id)
+{
+    struct group_host *gh = shard_group_host(s, gid);
+    struct instance *inst = gh != NULL ? group_find_sentinel(gh->sg.group, id) : NULL;
+    if (inst != NULL && inst->host != NULL) {
+        const struct member *member = inst->host;
+        struct group_event ev = {
+            .kind = GROUP_PEER, .now = s->now, .inst = inst, .live = &member->peer->live};
+        shard_step(s, gh, &ev);
+    }
+}
+
+/* The gids of a peer's groups, so that stepping them may change the list of members. Malloc'd. */
+static uint32_t *view_gids(const struct peer_view *v)
+{
+    uint32_t *gids = malloc((v->member_count + 1) * sizeof *gids);
+    if (gids == NULL) {
+        abort();
+    }
+    for (uint32_t i = 0; i < v->member_count; i++) {
+        gids[i] = v->members[i]->gh->sg.group->gid;
+    }
+    return gids;
+}
+
 /* The owner of the link tells how it is. Groups hear of it only when it matters to them: their
  * number must not make a PONG expensive. */
 static void view_state(struct shard *s, const struct letter *letter)
@@ -149,25 +203,74 @@ static void view_state(struct shard *s, const struct letter *letter)
     v->live = letter->u.state.live;
     v->pending = letter->u.state.pending;
     v->refcount = letter->u.state.refcount;
-    for (uint32_t i = 0; tell && i < v->member_count; i++) {
-        struct member *member = v->members[i];
-        struct group_event ev = {
-            .kind = GROUP_PEER, .now = s->now, .inst = member->inst, .live = &v->live};
-        shard_step(s, member->gh, &ev);
+    if (tell) {
+        uint32_t count = v->member_count, *gids = view_gids(v);
+        for (uint32_t i = 0; i < count; i++) {
+            tell_group(s, gids[i], &letter->u.state.runid);
+        }
+        free(gids);
     }
 }
 
-static void view_greet(struct shard *s, const struct letter *letter)
+/* --- moved and replaced sentinels ------------------------------------------------------------- */
+
+static void step_moved(struct shard *s, const struct letter *letter, uint32_t gid)
 {
-    struct group_host *gh = shard_group_host(s, letter->gid);
-    struct instance *inst =
-        gh != NULL ? group_find_sentinel(gh->sg.group, &letter->u.peer.runid) : NULL;
-    if (inst != NULL && inst->host != NULL) {
-        struct member *member = inst->host;
-        struct group_event ev = {
-            .kind = GROUP_PEER, .now = s->now, .inst = inst, .live = &member->peer->live};
-        shard_step(s, gh, &ev);
+    struct group_event ev = {.kind = letter->kind == LETTER_MOVED ? GROUP_SENTINEL_MOVED
+                                                                  : GROUP_SENTINEL_INVALID,
+                             .now = s->now,
+                             .runid = letter->u.moved.runid,
+                             .addr = letter->u.moved.addr};
+    shard_step(s, shard_group_host(s, gid), &ev);
+}
+
+/* Tells the groups that know v and are concerned; returns how many. MOVED: v is the sentinel that
+ * moved; INVALID: v is another than the one that is at addr now. */
+static uint32_t tell_moved(struct shard *s, const struct letter *letter, const struct peer_view *v)
+{
+    bool moved = letter->kind == LETTER_MOVED;
+    uint32_t count = 0, members = v->member_count, *gids = view_gids(v);
+    const struct runid id = v->runid;
+
+    for (uint32_t i = 0; i < members; i++) {
+        const struct group_host *gh = shard_group_host(s, gids[i]);
+        const struct instance *inst = group_find_sentinel(gh->sg.group, &id);
+        if (gids[i] != letter->u.moved.from_gid && inst != NULL &&
+            address_equal(&inst->addr, &letter->u.moved.addr) != moved) {
+            step_moved(s, letter, gids[i]);
+            count++;
+        }
     }
+    free(gids);
+    return count;
+}
+
+uint32_t peer_moved(struct shard *s, const struct letter *letter)
+{
+    if (letter->kind == LETTER_MOVED) {
+        const struct peer_view *v = view_find(s, &letter->u.moved.runid);
+        return v != NULL ? tell_moved(s, letter, v) : 0;
+    }
+    uint32_t count = 0;
+    for (unsigned b = 0; b < PEER_BUCKETS; b++) {
+        /* No view comes or goes meanwhile: what leaves is freed by mail, and nobody joins. */
+        for (const struct peer_view *v = s->peers[b]; v != NULL; v = v->next) {
+            if (!runid_equal(&v->runid, &letter->u.moved.runid)) {
+                count += tell_moved(s, letter, v);
+            }
+        }
+    }
+    return count;
+}
+
+/* --- what it answers -------------------------------------------------------------------------- */
+
+/* Of the address a peer was asked about: an answer about another than the group's present master
+ * says nothing about that one. */
+static uint32_t asked_tag(const struct address *addr)
+{
+    uint64_t hash = address_hash(addr);
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
 static void view_answer(struct shard *s, const struct letter *letter)
@@ -177,7 +280,7 @@ static void view_answer(struct shard *s, const struct letter *letter)
         return;
     }
     struct instance *inst = group_find_sentinel(gh->sg.group, &letter->u.answer.runid);
-    if (inst == NULL) {
+    if (inst == NULL || letter->u.answer.asked != asked_tag(&gh->sg.group->master->addr)) {
         return;
     }
     struct group_event ev = {.kind = GROUP_ANSWER,
@@ -239,10 +342,6 @@ static void peer_schedule(struct peer_link *p)
     const struct periods *periods = &s->env.periods;
     ms_t at = MS_NEVER;
 
-    if (p->joined == 0) {
-        heap_remove(&s->heap, &p->timer.node);
-        return;
-    }
     if (p->link == NULL) {
         at = p->live.cmd_tried + periods->ping;
     } else if (p->live.cmd_up) {
@@ -290,9 +389,10 @@ static void peer_down(void *owner, const char *why)
     peer_schedule(p);
 }
 
-static void ask_answered(struct peer_link *p, uint32_t gid, const redisReply *reply)
+static void ask_answered(struct peer_link *p, uint64_t arg, const redisReply *reply)
 {
     struct shard *s = p->shard;
+    uint32_t gid = (uint32_t)arg;
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
         reply->element[0]->type != REDIS_REPLY_INTEGER ||
         reply->element[1]->type != REDIS_REPLY_STRING ||
@@ -301,6 +401,7 @@ static void ask_answered(struct peer_link *p, uint32_t gid, const redisReply *re
     }
     struct letter letter = {.kind = LETTER_PEER_ANSWER, .gid = gid};
     letter.u.answer.runid = p->runid;
+    letter.u.answer.asked = (uint32_t)(arg >> 32);
     letter.u.answer.down = reply->element[0]->integer == 1;
     if (reply->element[2]->integer >= 0 &&
         runid_parse(&letter.u.answer.leader, reply->element[1]->str,
@@ -360,7 +461,7 @@ static void peer_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply 
         tell_shards(p, relief);
         peer_schedule(p);
     } else if (tag == TAG_ASK) {
-        ask_answered(p, (uint32_t)arg, reply);
+        ask_answered(p, arg, reply);
     }
 }
 
@@ -432,6 +533,21 @@ void peer_tick(struct shard *s, struct peer_link *p)
     peer_schedule(p);
 }
 
+/* Closes the link and forgets the peer. */
+static void peer_free(struct peer_link *p)
+{
+    struct shard *s = p->shard;
+    struct peer_link **at = &s->peer_links[runid_hash(&p->runid) % PEER_BUCKETS];
+    while (*at != p) {
+        at = &(*at)->next;
+    }
+    *at = p->next;
+    peer_close(p);
+    heap_remove(&s->heap, &p->timer.node);
+    atomic_fetch_sub_explicit(&s->process->peers, 1, memory_order_relaxed);
+    free(p);
+}
+
 static void link_join(struct shard *s, const struct letter *letter, unsigned from)
 {
     struct peer_link *p = link_find(s, &letter->u.peer.runid);
@@ -449,8 +565,11 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
         p->live.cmd_tried = s->now - s->env.periods.ping;
         p->next = s->peer_links[hash % PEER_BUCKETS];
         s->peer_links[hash % PEER_BUCKETS] = p;
+        atomic_fetch_add_explicit(&s->process->peers, 1, memory_order_relaxed);
     }
-    bool first = (p->joined & ((uint64_t)1 << from)) == 0;
+    /* Who joins learns how the link is, also that it is down: what it knew may be of a link that
+     * ended unseen. */
+    bool news = (p->joined & ((uint64_t)1 << from)) == 0;
     p->joined |= (uint64_t)1 << from;
     p->groups[from] = letter->u.peer.groups;
     if (p->link != NULL) {
@@ -460,8 +579,9 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
         peer_close(p);
         p->addr = letter->u.peer.addr;
         p->live.cmd_tried = s->now - s->env.periods.ping;
+        p->told_suspect = news = true;
     }
-    if (p->live.cmd_up && first) {
+    if (news) {
         tell_shards(p, true);
     }
     peer_tick(s, p);
@@ -474,10 +594,7 @@ static void link_leave(struct shard *s, const struct letter *letter, unsigned fr
         p->joined &= ~((uint64_t)1 << from);
         p->groups[from] = 0;
         if (p->joined == 0) {
-            peer_close(p);
-            p->live.ping_pending = 0;
-            p->told_suspect = false;
-            peer_schedule(p);
+            peer_free(p);
         }
     }
 }
@@ -509,7 +626,8 @@ static void link_ask(struct shard *s, const struct letter *letter)
                           epoch,
                           letter->u.peer.vote ? s->process->myid.hex : "*"};
     s->counters.link_commands++;
-    (void)link_command(p->link, TAG_ASK, letter->gid, 6, argv, NULL);
+    uint64_t arg = letter->gid | (uint64_t)asked_tag(&letter->u.peer.addr) << 32;
+    (void)link_command(p->link, TAG_ASK, arg, 6, argv, NULL);
 }
 
 bool peer_letter(struct shard *s, const struct letter *letter)
@@ -531,7 +649,10 @@ bool peer_letter(struct shard *s, const struct letter *letter)
         view_state(s, letter);
         return true;
     case LETTER_PEER_GREET:
-        view_greet(s, letter);
+        tell_group(s, letter->gid, &letter->u.peer.runid);
+        return true;
+    case LETTER_PEER_GONE:
+        view_gone(s, &letter->u.peer.runid);
         return true;
     case LETTER_PEER_ANSWER:
         view_answer(s, letter);
@@ -565,11 +686,7 @@ void peers_free(struct shard *s)
             free(v);
         }
         while (s->peer_links[b] != NULL) {
-            struct peer_link *p = s->peer_links[b];
-            s->peer_links[b] = p->next;
-            peer_close(p);
-            heap_remove(&s->heap, &p->timer.node);
-            free(p);
+            peer_free(s->peer_links[b]);
         }
     }
 }

@@ -53,7 +53,64 @@ bool process_is_own(const struct process *p, const struct address *addr)
             return true;
         }
     }
-    return false;
+    return count == sizeof p->own / sizeof p->own[0];
+}
+
+bool process_tilt(struct process *p, ms_t now)
+{
+    bool was = false;
+    atomic_store_explicit(&p->tilt_since, now, memory_order_release);
+    if (!atomic_compare_exchange_strong(&p->tilt, &was, true)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&p->tilts, 1, memory_order_relaxed);
+    return true;
+}
+
+static void letter_drop(struct letter *letter)
+{
+    switch (letter->kind) {
+    case LETTER_RECORD:
+        free(letter->u.record.text);
+        break;
+    case LETTER_NOTE:
+        note_release(letter->u.note);
+        break;
+    case LETTER_REQUEST:
+        letter->u.request->drop(letter->u.request);
+        break;
+    case LETTER_TUNABLES:
+        free(letter->u.tunables);
+        break;
+    case LETTER_LINES:
+    case LETTER_SNAPSHOT:
+        free(letter->u.lines.text);
+        break;
+    default: /* the others own nothing */
+        break;
+    }
+}
+
+void letters_drop(struct process *p)
+{
+    struct mail mail;
+    struct letter letter;
+    bool any = true;
+
+    /* Again while there are some: behind a full lane more may wait. */
+    while (any) {
+        any = false;
+        for (unsigned thread = 0; thread < process_threads(p); thread++) {
+            post_flush(p->post, thread);
+        }
+        for (unsigned thread = 0; thread < process_threads(p); thread++) {
+            while (post_receive(p->post, thread, &mail)) {
+                letter_open(&mail, &letter);
+                letter_drop(&letter);
+                any = true;
+            }
+        }
+    }
 }
 
 void note_release(struct note *note)

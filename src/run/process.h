@@ -16,7 +16,8 @@
  */
 struct tunables {
     struct periods periods;
-    char announce_ip[LIMIT_HOST + 1]; /* empty: the link's local address */
+    char announce_ip[LIMIT_HOST + 1]; /* as configured; empty: the link's local address */
+    struct address announce;          /* the same, resolved by main; ip empty: none */
     uint32_t announce_port;           /* 0: port */
     bool resolve_hostnames, announce_hostnames;
     char sentinel_user[256], sentinel_pass[512];
@@ -77,6 +78,7 @@ struct process {
      * (design.md §4.11). Under twin_lock; own_count only grows. */
     struct address own[64];
     atomic_uint own_count;
+    atomic_uint peers; /* links to other sentinels; LIMIT_PEERS at most where hellos add them */
 
     struct shard **shard; /* [shards] */
     struct elector *elector;
@@ -87,7 +89,14 @@ struct process {
 /* An address our hellos carry: noted when one is rendered, asked when a hello has our id
  * (design.md §4.11). Thread: any. */
 void process_note_own(struct process *p, const struct address *addr);
+/* True also once there is no room to note more: a sentinel that cannot tell its own hellos must not
+ * silence itself. */
 bool process_is_own(const struct process *p, const struct address *addr);
+
+/* A thread was late by more than tilt-trigger: the whole process enters TILT, or stays in it for
+ * another tilt-period (design.md §4.12). True for the one call that began it: its thread emits
+ * +tilt. Thread: any. */
+bool process_tilt(struct process *p, ms_t now);
 
 static inline unsigned process_elector(const struct process *p)
 {

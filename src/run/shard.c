@@ -67,15 +67,8 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
  * Called before anything that arrived meanwhile is dispatched. */
 static void watch_gap(struct shard *s, ms_t gap)
 {
-    struct process *p = s->process;
     s->env.after_gap = gap > s->env.periods.ask;
-    if (gap <= s->env.periods.tilt_trigger && gap >= 0) {
-        return;
-    }
-    bool was = false;
-    atomic_store_explicit(&p->tilt_since, s->now, memory_order_release);
-    if (atomic_compare_exchange_strong(&p->tilt, &was, true)) {
-        atomic_fetch_add_explicit(&p->tilts, 1, memory_order_relaxed);
+    if (gap > s->env.periods.tilt_trigger && process_tilt(s->process, s->now)) {
         shard_event(s, EVENT_TILT, "#tilt mode entered");
     }
 }
@@ -283,6 +276,18 @@ static void take_down(struct shard *s)
     heap_free(&s->heap);
 }
 
+/* What was decided must reach the elector and main, which make room until they have it all. Other
+ * shards may have ended: what waits for them goes with the process. */
+static void send_rest(struct shard *s)
+{
+    struct process *p = s->process;
+    while (post_spilling_to(p->post, s->index, process_elector(p)) ||
+           post_spilling_to(p->post, s->index, process_main(p))) {
+        post_flush(p->post, s->index);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
 static void *thread(void *arg)
 {
     struct shard *s = arg;
@@ -295,10 +300,7 @@ static void *thread(void *arg)
     if (ok) {
         shard_groups_start(s);
         loop(s);
-        while (post_spilling(s->process->post, s->index)) {
-            post_flush(s->process->post, s->index); /* main and the elector make room */
-            (void)poll(NULL, 0, 1);
-        }
+        send_rest(s);
     }
     atomic_store(&s->ended, true);
     take_down(s);

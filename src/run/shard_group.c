@@ -89,7 +89,7 @@ ms_t shard_on_grid(ms_t deadline)
 
 void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline)
 {
-    if (timer->node.deadline != deadline) {
+    if (timer->node.deadline != deadline || !heap_has(&timer->node)) {
         heap_set(&s->heap, &timer->node, deadline);
     }
 }
@@ -154,10 +154,10 @@ static void act_crash_point(struct shard *s, const struct action *a)
                             : "promoting the selected replica to master");
         struct letter letter = {.kind = LETTER_CRASH};
         letter_send(s->process, s->index, process_main(s->process), &letter, POST_MUST);
-        post_flush(s->process->post, s->index);
         for (;;) {
-            /* Nothing more may leave this shard: main ends the process. */
-            nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+            /* Nothing more is done here: main ends the process when it has written what we sent. */
+            post_flush(s->process->post, s->index);
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
     }
 }
@@ -421,7 +421,8 @@ void shard_groups_free(struct shard *s)
             server_forget(g->replicas[i]);
         }
         for (uint32_t i = 0; i < g->sentinel_count; i++) {
-            peer_leave(s, g->sentinels[i]);
+            free(g->sentinels[i]->host); /* its place in the peer's list: peers_free() follows */
+            g->sentinels[i]->host = NULL;
         }
         host_free(s, gh);
     }

@@ -105,6 +105,7 @@ struct shard {
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
     struct peer_link *peer_links[PEER_BUCKETS];
+    uint32_t peer_count;  /* in peers */
     struct update update; /* scratch of a step */
     bool stepping;        /* an update is being carried out */
     struct info *info;    /* scratch */
@@ -135,6 +136,8 @@ void server_send(struct shard *s, struct group_host *gh, struct instance *inst, 
 void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
                     const struct address *to);
 void server_script_kill(struct group_host *gh, struct instance *inst);
+/* LETTER_LINK_LOST: tells the group, unless the link has been opened anew. */
+void server_lost(struct shard *s, const struct letter *letter);
 /* Renders a group's hello as its link at `local` sends it. Returns its length, 0: not now. */
 size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
                     char out[LIMIT_HELLO + 1]);
@@ -151,6 +154,11 @@ void peer_tick(struct shard *s, struct peer_link *peer);
 void peer_reconnect_all(struct shard *s); /* sentinel-user or sentinel-pass changed */
 void peers_free(struct shard *s);
 bool peer_letter(struct shard *s, const struct letter *letter); /* true: it was one of ours */
+/* Whether a sentinel heard of in a hello can be taken in (LIMIT_PEERS). */
+bool peer_has_room(struct shard *s, const struct runid *id);
+/* MOVED, INVALID: tells this shard's groups but the one it comes from. Returns how many it
+ * concerned. */
+uint32_t peer_moved(struct shard *s, const struct letter *letter);
 
 /* shard_route.c: what arrives for groups of other shards, and from the elector */
 void shard_letter(struct shard *s, const struct letter *letter);

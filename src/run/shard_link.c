@@ -261,9 +261,9 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
     }
     hello.sentinel = local;
     hello.sentinel.port = p->options.port;
-    if (s->tunables->announce_ip[0] != '\0') {
-        (void)address_set(&hello.sentinel, s->tunables->announce_ip,
-                          strlen(s->tunables->announce_ip), p->options.port);
+    if (s->tunables->announce.ip[0] != '\0') {
+        hello.sentinel = s->tunables->announce;
+        hello.sentinel.port = p->options.port;
     }
     if (s->tunables->announce_port != 0) {
         hello.sentinel.port = (uint16_t)s->tunables->announce_port;
@@ -303,7 +303,11 @@ void server_slaveof(struct shard *s, struct group_host *gh, struct instance *ins
     (void)snprintf(port, sizeof port, "%u", (unsigned)to->port);
     /* All of it or nothing: half a transaction would leave the link inside MULTI. */
     if (sv->cmd == NULL || link_pending(sv->cmd) + 6 > LIMIT_LINK_PENDING) {
+        struct letter letter = {.kind = LETTER_LINK_LOST, .gid = gh->sg.group->gid};
+        letter.u.lost = inst->addr;
         server_close(inst, LINK_CMD);
+        /* By mail: a step is being carried out. */
+        letter_send(s->process, s->index, s->index, &letter, POST_MUST);
         return;
     }
     (void)command(sv, TAG_IGNORE, 1, (const char *[]){"MULTI"});
@@ -313,6 +317,24 @@ void server_slaveof(struct shard *s, struct group_host *gh, struct instance *ins
     (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "normal"});
     (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub"});
     (void)command(sv, TAG_EXEC, 1, (const char *[]){"EXEC"});
+}
+
+void server_lost(struct shard *s, const struct letter *letter)
+{
+    struct group_host *gh = shard_group_host(s, letter->gid);
+    if (gh == NULL) {
+        return;
+    }
+    const struct group *g = gh->sg.group;
+    struct instance *inst = address_equal(&g->master->addr, &letter->u.lost)
+                                ? g->master
+                                : group_find_replica(g, &letter->u.lost);
+    const struct server *sv = inst != NULL ? inst->host : NULL;
+    if (sv != NULL && sv->cmd == NULL && inst->live.cmd_up) {
+        struct group_event ev = {
+            .kind = GROUP_LINK_DOWN, .now = s->now, .inst = inst, .link = LINK_CMD};
+        shard_step(s, gh, &ev);
+    }
 }
 
 void server_script_kill(struct group_host *gh, struct instance *inst)

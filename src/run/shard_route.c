@@ -46,6 +46,11 @@ static bool announces_ours(const struct process *p, const struct address *addr)
 
 static void deliver_hello(struct shard *s, struct group_host *gh, const struct hello *hello)
 {
+    if (group_find_sentinel(gh->sg.group, &hello->runid) == NULL &&
+        !peer_has_room(s, &hello->runid)) {
+        atomic_fetch_add_explicit(&s->process->counters.hostile_ignored, 1, memory_order_relaxed);
+        return;
+    }
     struct group_event ev = {.kind = GROUP_HELLO, .now = s->now, .hello = hello};
     shard_step(s, gh, &ev);
 }
@@ -133,13 +138,17 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
     *leader_epoch = view.leader_epoch;
 
     struct letter asked = {.kind = LETTER_ASKED, .gid = gid};
-    if (runid != NULL) {
-        asked.u.asked.runid = *runid;
-    }
     asked.u.asked.from = *from;
-    if (strlen(client_name) == 21 && strncmp(client_name, "sentinel-", 9) == 0 &&
-        strcmp(client_name + 17, "-cmd") == 0) {
-        memcpy(asked.u.asked.tag, client_name + 9, 8);
+    /* After a gap it may be old: not named, it only makes the owner probe. Decided here, as the
+     * owner may have had its first turn after the gap already. */
+    if (!s->env.after_gap && !s->env.tilt) {
+        if (runid != NULL) {
+            asked.u.asked.runid = *runid;
+        }
+        if (strlen(client_name) == 21 && strncmp(client_name, "sentinel-", 9) == 0 &&
+            strcmp(client_name + 17, "-cmd") == 0) {
+            memcpy(asked.u.asked.tag, client_name + 9, 8);
+        }
     }
     letter_send(p, s->index, directory_owner(p->directory, gid), &asked, POST_GOSSIP);
     if (runid == NULL || runid_equal(runid, &p->myid)) { /* our own vote is never another's */
@@ -191,33 +200,6 @@ static void asked_letter(struct shard *s, const struct letter *letter)
 
 /* --- moved and replaced sentinels ------------------------------------------------------------- */
 
-/* Tells this shard's groups but the one it comes from. Returns how many it concerned. */
-static uint32_t tell_groups(struct shard *s, const struct letter *letter)
-{
-    uint32_t count = 0;
-    for (uint32_t gid = 0; gid < s->group_cap; gid++) {
-        struct group_host *gh = s->groups[gid];
-        if (gh == NULL || gid == letter->u.moved.from_gid) {
-            continue;
-        }
-        bool moved = letter->kind == LETTER_MOVED;
-        const struct instance *inst =
-            moved ? group_find_sentinel(gh->sg.group, &letter->u.moved.runid)
-                  : group_find_sentinel_at(gh->sg.group, &letter->u.moved.addr);
-        if (inst == NULL || (moved ? address_equal(&inst->addr, &letter->u.moved.addr)
-                                   : runid_equal(&inst->runid, &letter->u.moved.runid))) {
-            continue;
-        }
-        struct group_event ev = {.kind = moved ? GROUP_SENTINEL_MOVED : GROUP_SENTINEL_INVALID,
-                                 .now = s->now,
-                                 .runid = letter->u.moved.runid,
-                                 .addr = letter->u.moved.addr};
-        shard_step(s, gh, &ev);
-        count++;
-    }
-    return count;
-}
-
 /* Sends it to the next shard, and home after the last. */
 static void pass_on(struct shard *s, struct letter *letter)
 {
@@ -245,7 +227,7 @@ static void moved_letter(struct shard *s, const struct letter *in)
     struct letter letter = *in;
     if (letter.u.moved.visits < s->process->options.shards) {
         letter.u.moved.visits++;
-        letter.u.moved.count += tell_groups(s, &letter);
+        letter.u.moved.count += peer_moved(s, &letter);
         pass_on(s, &letter);
         return;
     }
@@ -320,6 +302,9 @@ void shard_letter(struct shard *s, const struct letter *letter)
         break;
     case LETTER_ASKED:
         asked_letter(s, letter);
+        break;
+    case LETTER_LINK_LOST:
+        server_lost(s, letter);
         break;
     case LETTER_MOVED:
     case LETTER_INVALID:
