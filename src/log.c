@@ -17,6 +17,7 @@ static struct {
     struct log_options options;
     int fd;
     enum event_level least;
+    bool open;
 } sink = {.fd = STDOUT_FILENO, .least = EVENT_NOTICE};
 
 static int open_file(void)
@@ -27,6 +28,7 @@ static int open_file(void)
 bool log_open(const struct log_options *options)
 {
     sink.options = *options;
+    sink.open = true;
     if (options->file != NULL && options->file[0] != '\0') {
         int fd = open_file();
         if (fd < 0) {
@@ -38,6 +40,11 @@ bool log_open(const struct log_options *options)
         openlog(options->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT, options->syslog_facility);
     }
     return true;
+}
+
+bool log_is_stdout(void)
+{
+    return sink.open && sink.fd == STDOUT_FILENO;
 }
 
 void log_level(enum event_level least)
@@ -85,7 +92,7 @@ void log_write(enum event_level level, int64_t wall_ms, const char *text)
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm tm;
 
-    if (level < sink.least) {
+    if (level < sink.least || !sink.open) {
         return;
     }
     localtime_r(&seconds, &tm);

@@ -18,6 +18,8 @@ struct log_options {
 
 /* Opens it. False with errno when the file cannot be written. */
 bool log_open(const struct log_options *options);
+/* Whether it is open and its lines go to stdout. */
+bool log_is_stdout(void);
 /* Lines below `least` are dropped. */
 void log_level(enum event_level least);
 /* Writes one line: "<pid>:X <local time> <mark> <text>". wall_ms: when it happened. */

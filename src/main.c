@@ -8,12 +8,14 @@
 #include "log.h"
 #include "mainloop_internal.h"
 #include "run/elector.h"
+#include "run/mail.h"
 #include "run/shard.h"
 #include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netdb.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +24,13 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Clients that must find a place even where descriptors are scarce: the peers' links and an
+ * operator. */
+#define CLIENTS_LEAST 32
 
 struct command_line {
     const char *config; /* as given */
@@ -124,10 +131,13 @@ static bool replay_line(void *ctx, const char *text, size_t len, bool maxima, ch
     return ok;
 }
 
+/* One line for the operator: in the log, and where that is a file (or not open yet) on stderr. */
 static void die(const char *what)
 {
     log_printf(EVENT_WARNING, "%s", what);
-    (void)fprintf(stderr, "vedette: %s\n", what);
+    if (!log_is_stdout()) {
+        (void)fprintf(stderr, "vedette: %s\n", what);
+    }
     exit(1);
 }
 
@@ -258,6 +268,32 @@ static void copy_text(char *to, size_t size, const char *from, const char *what)
     (void)snprintf(to, size, "%s", from != NULL ? from : "");
 }
 
+/* bind takes host names, too: the first address of each, as it is now. */
+static void fill_bind(char out[LIMIT_HOST + 1], const char *name)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    struct address at;
+    char message[LIMIT_HOST + 128];
+
+    if (address_set(&at, name, strlen(name), 0)) {
+        (void)snprintf(out, LIMIT_HOST + 1, "%s", name);
+        return;
+    }
+    int rc = getaddrinfo(name, NULL, &hints, &found);
+    if (rc == 0) {
+        rc = getnameinfo(found->ai_addr, found->ai_addrlen, out, LIMIT_HOST + 1, NULL, 0,
+                         NI_NUMERICHOST);
+        freeaddrinfo(found);
+    }
+    if (rc != 0) {
+        (void)snprintf(message, sizeof message,
+                       "bind: '%.*s' is no IP address and cannot be "
+                       "resolved: %s",
+                       LIMIT_HOST, name, gai_strerror(rc));
+        die(message);
+    }
+}
+
 static void fill_binds(struct process_options *o, const struct config_server *server)
 {
     size_t most = sizeof o->bind / sizeof o->bind[0];
@@ -271,7 +307,7 @@ static void fill_binds(struct process_options *o, const struct config_server *se
         } else if (strcmp(address, "::*") == 0) {
             address = "::";
         }
-        copy_text(o->bind[i], sizeof o->bind[i], address, "bind");
+        fill_bind(o->bind[i], address);
         o->bind_optional[i] = server->binds[i].optional;
     }
     o->bind_count = (unsigned)server->bind_count;
@@ -321,6 +357,7 @@ static void fill_tunables(struct tunables *t, const struct config *config)
     copy_text(t->sentinel_pass, sizeof t->sentinel_pass, config->sentinel_pass,
               "sentinel sentinel-pass");
     t->loglevel = levels[config->server.loglevel];
+    tunables_resolve(t);
 }
 
 static char *copy_or_null(const char *text)
@@ -389,13 +426,51 @@ static void seed_group(struct process *p, const struct config_group *group)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* Descriptors are what links and clients are made of: take all the system allows. */
-static void raise_limits(void)
+/* Descriptors of the links that the configuration asks for, and of the house itself. */
+static unsigned long long links_needed(const struct process_options *o, const struct config *config)
+{
+    unsigned long long servers = 0, peers = 0;
+    for (size_t i = 0; i < config->group_count; i++) {
+        servers += 1 + config->groups[i]->replica_count;
+        if (config->groups[i]->sentinel_count > peers) {
+            peers = config->groups[i]->sentinel_count; /* nearly always the same ones */
+        }
+    }
+    unsigned long long shard = 8 + (o->bind_count > 2 ? o->bind_count : 2);
+    return 2 * servers + peers + shard * o->shards + 24;
+}
+
+/* Descriptors are what links and clients are made of: takes all that the system allows, and says
+ * at once when that cannot be enough. As in stock, clients have to make do with what the links
+ * leave. */
+static void take_descriptors(struct process_options *o, const struct config *config)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    unsigned long long links = links_needed(o, config), have = limit.rlim_cur;
+    if (have < links + CLIENTS_LEAST) {
+        char message[512];
+        (void)snprintf(
+            message, sizeof message,
+            "The limit of open files (RLIMIT_NOFILE, 'ulimit -n') is %llu, and %zu "
+            "masters with what is known of their replicas and sentinels need %llu: raise "
+            "it (LimitNOFILE= of a systemd unit, --ulimit nofile= of a container)",
+            have, config->group_count, links + CLIENTS_LEAST);
+        die(message);
+    }
+    if (have < links + o->maxclients) {
+        log_printf(EVENT_WARNING,
+                   "The limit of open files is %llu, of which links need %llu: maxclients has been "
+                   "reduced from %u to %llu. If you need higher maxclients increase 'ulimit -n'.",
+                   have, links, (unsigned)o->maxclients, have - links);
+        o->maxclients = (uint32_t)(have - links);
     }
 }
 
@@ -471,12 +546,17 @@ static void daemonize(void)
     }
 }
 
+static const char *pidfile_path(const struct config_server *server)
+{
+    if (server->pidfile == NULL && server->daemonize) {
+        return "/var/run/redis.pid"; /* stock's default */
+    }
+    return server->pidfile;
+}
+
 static void write_pidfile(const struct config_server *server)
 {
-    const char *path = server->pidfile;
-    if (path == NULL && server->daemonize) {
-        path = "/var/run/redis.pid"; /* stock's default */
-    }
+    const char *path = pidfile_path(server);
     FILE *file = path != NULL && path[0] != '\0' ? fopen(path, "we") : NULL;
     if (file != NULL) {
         (void)fprintf(file, "%d\n", (int)getpid());
@@ -553,12 +633,13 @@ static void end(struct process *p, struct mainloop *m)
     }
     free(p->shard);
     elector_free(p->elector);
+    letters_drop(p);
     post_free(p->post);
     directory_free(p->directory);
     pthread_mutex_destroy(&p->twin_lock);
     free(p);
-    if (m->config->server.pidfile != NULL) {
-        (void)unlink(m->config->server.pidfile);
+    if (pidfile_path(&m->config->server) != NULL) {
+        (void)unlink(pidfile_path(&m->config->server));
     }
     journal_close(m->journal);
     config_free(m->config);
@@ -609,10 +690,10 @@ int main(int argc, char **argv)
     }
     m.journal = open_journal(m.config, path, &loaded, &fresh);
     make_myid(m.config);
-    raise_limits();
     fill_tunables(&m.tunables, m.config);
     log_level(m.tunables.loglevel);
     m.process = make_process(&cl, m.config, path);
+    take_descriptors(&m.process->options, m.config);
     prove_port_free(&m.process->options);
     begin_journal(m.journal, m.config);
     write_pidfile(server);

@@ -8,14 +8,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define SAVE_PERIOD 1000 /* ms between background rewrites (design.md §5) */
+#define SAVE_PERIOD       1000 /* ms between background rewrites (design.md §5) */
+#define SAVE_PERIOD_WORST 5    /* it doubles so often at most while they fail */
 
 struct process *mainloop_process(struct mainloop *m)
 {
@@ -33,9 +36,44 @@ void mainloop_scripts(const struct mainloop *m, unsigned *running, unsigned *que
     *running = *queued = 0;
 }
 
-void mainloop_set_tunables(struct mainloop *m, const struct tunables *t)
+void tunables_resolve(struct tunables *t)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    const char *name = t->announce_ip;
+
+    t->announce = (struct address){0};
+    if (name[0] == '\0' || address_set(&t->announce, name, strlen(name), 0)) {
+        return;
+    }
+    if (!t->resolve_hostnames) {
+        log_printf(EVENT_WARNING,
+                   "sentinel announce-ip '%s' is no IP address and resolve-hostnames is off: each "
+                   "link's own address is announced instead",
+                   name);
+        return;
+    }
+    int rc = getaddrinfo(name, NULL, &hints, &found);
+    char ip[LIMIT_IP + 1];
+    if (rc == 0) {
+        rc = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST);
+        freeaddrinfo(found);
+    }
+    if (rc != 0 || !address_set(&t->announce, ip, strlen(ip), 0)) {
+        log_printf(EVENT_WARNING,
+                   "sentinel announce-ip '%s' cannot be resolved (%s): each link's own address is "
+                   "announced instead",
+                   name, rc != 0 ? gai_strerror(rc) : "no IP address");
+    }
+}
+
+void mainloop_set_tunables(struct mainloop *m, const struct tunables *new)
 {
     struct process *p = m->process;
+    struct tunables now = *new, *t = &now;
+    if (strcmp(now.announce_ip, m->tunables.announce_ip) != 0 ||
+        now.resolve_hostnames != m->tunables.resolve_hostnames) {
+        tunables_resolve(t);
+    }
     m->tunables = *t;
     log_level(t->log_nothing ? EVENT_WARNING + 1 : t->loglevel);
     for (unsigned thread = 0; thread < process_main(p); thread++) {
@@ -112,8 +150,10 @@ static void save_begin(struct mainloop *m)
 static void save_end(struct mainloop *m, bool ok, const char *what)
 {
     if (ok) {
+        m->failures = 0;
         log_printf(EVENT_NOTICE, "Sentinel new configuration saved on disk");
     } else {
+        m->failures += m->failures < SAVE_PERIOD_WORST;
         m->dirty = true;
         log_printf(EVENT_WARNING,
                    "WARNING: Sentinel was not able to save the new configuration on disk!!!: %s",
@@ -126,7 +166,7 @@ static void save_end(struct mainloop *m, bool ok, const char *what)
     }
     m->serving.count = 0;
     m->fold_state = FOLD_IDLE;
-    m->next_save = clock_now() + SAVE_PERIOD;
+    m->next_save = clock_now() + ((ms_t)SAVE_PERIOD << m->failures);
     free(m->text.data);
     m->text = (struct config_text){0};
 }
@@ -322,11 +362,14 @@ static bool last_save(struct mainloop *m)
     if (m->fold_state == FOLD_NOTING) {
         fold_abort(place, &m->fold);
     }
-    if (place->mode == JOURNAL_READ_ONLY) {
+    if (place->mode == JOURNAL_READ_ONLY || journal_state(m->journal) == JOURNAL_BROKEN) {
         config_render_state(m->config, &text);
         ok = journal_restart(m->journal, text.data, text.len);
         free(text.data);
-        return ok;
+        text = (struct config_text){0};
+        if (!ok || place->mode == JOURNAL_READ_ONLY) {
+            return ok;
+        }
     }
     struct journal_fold fold = {0};
     config_render(m->config, &text);
@@ -337,6 +380,15 @@ static bool last_save(struct mainloop *m)
     }
     free(text.data);
     return ok;
+}
+
+/* Clients are gone: nobody waits for these. */
+static void list_drop(struct request_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        list->savers[i].request->drop(list->savers[i].request);
+    }
+    free(list->savers);
 }
 
 int mainloop_run(struct mainloop *m)
@@ -366,8 +418,8 @@ int mainloop_run(struct mainloop *m)
                    "The journal beside it holds what it lacks",
                    strerror(errno));
     }
-    free(m->waiting.savers);
-    free(m->serving.savers);
+    list_drop(&m->waiting);
+    list_drop(&m->serving);
     free(m->text.data);
     log_printf(EVENT_WARNING, "Sentinel is now ready to exit, bye bye...");
     return m->exit_code;

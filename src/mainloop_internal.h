@@ -30,6 +30,7 @@ struct mainloop {
     int exit_code;
     bool dirty; /* the model holds what sentinel.conf does not */
     ms_t next_save;
+    unsigned failures; /* saves in a row that failed */
     ms_t next_second;
     enum { FOLD_IDLE, FOLD_ROTATING, FOLD_NOTING, FOLD_RESTARTING } fold_state;
     bool recover; /* the elector waits for a snapshot */
@@ -38,6 +39,9 @@ struct mainloop {
     struct request_list waiting; /* for the next save */
     struct request_list serving; /* the save under way */
 };
+
+/* Finds out what announce-ip stands for; a name is looked up where resolve-hostnames allows it. */
+void tunables_resolve(struct tunables *t);
 
 /* Runs until it is stopped. Returns the exit code; the threads have ended and everything that could
  * be saved is. */
