@@ -130,8 +130,9 @@ void journal_settle(struct world *w, struct sentinel *s, uint32_t n)
         check_durable(w, s, &j->tail[i]);
         apply(&j->durable, &j->tail[i]);
     }
-    memmove(j->tail, j->tail + n, (j->tail_count - n) * sizeof(*j->tail));
     j->tail_count -= n;
+    if (j->tail_count > 0)
+        memmove(j->tail, j->tail + n, j->tail_count * sizeof(*j->tail));
     j->tail_synced = 0;
 }
 
