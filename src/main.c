@@ -161,6 +161,11 @@ static struct config *load(const struct command_line *cl, const char *path,
         char text[4096];
         (void)config_error_format(&error, VEDETTE_REDIS_VERSION, text, sizeof text);
         (void)fputs(text, stderr);
+        if (error.kind == CONFIG_ERROR_LINE) {
+            /* After stock's block, which scripts may know by heart, what it does not say. */
+            (void)fprintf(stderr, "vedette: %s, line %u\n",
+                          error.file[0] != '\0' ? error.file : path, error.line);
+        }
         exit(1);
     }
     return config;

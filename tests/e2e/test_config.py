@@ -66,6 +66,8 @@ def test_wrong_line(world, what):
     assert int(block.group(1)) == 2 + len(lines)
     assert block.group(2) == lines[-1]
     assert block.group(3) == reason
+    if sentinel.kind == "vedette":  # which file it was, stock does not say
+        assert "%s, line %d\n" % (sentinel.conf, 2 + len(lines)) in said
     assert conf.read_lines(sentinel.conf) == before
 
 
