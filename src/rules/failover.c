@@ -125,8 +125,14 @@ void failover_want(struct step *s)
                    "Next failover delay: I will not start a failover before %%T%lld%%",
                    (long long)(end - s->now));
     }
-    if (!fo->wished && s->now >= want_time(g))
-        wish(s, false);
+    if (fo->wished || s->now < want_time(g))
+        return;
+    /* We led, and there was no replica to promote. To vote for the next who will find none does not
+     * end our delay, or the sentinels would lead in turns, an epoch every other second, for ever.
+     */
+    if (s->now < fo->barren_until && failover_select(g, s->now) == NULL)
+        return;
+    wish(s, false);
 }
 
 void failover_sentinel_up(struct step *s)
@@ -325,6 +331,7 @@ static void run_select(struct step *s)
         return;
     struct instance *replica = failover_select(g, s->now);
     if (replica == NULL) {
+        g->fo.barren_until = g->fo.started + 2 * g->set.failover_timeout;
         give_up(s, EVENT_ABORT_NO_GOOD_SLAVE);
         return;
     }
@@ -643,7 +650,7 @@ ms_t failover_deadline(const struct group *g, ms_t now)
     switch (fo->state) {
     case FAILOVER_NONE:
         if (want_open(g) && !fo->wished)
-            at = want_time(g);
+            at = want_time(g) > fo->barren_until ? want_time(g) : fo->barren_until;
         return at > now ? at : now + 1;
     case FAILOVER_WAIT_START:
     case FAILOVER_UPDATE_CONFIG:

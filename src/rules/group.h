@@ -57,11 +57,12 @@ struct failover {
     bool exec_ok;      /* the promotion's EXEC was answered */
     bool elected;      /* OUTCOME_ELECTED came */
     bool paused;       /* our round was dropped for another's: no votes are asked for meanwhile */
-    bool own;        /* `started` is of our own attempt: 2 x failover-timeout wait for it. The wait
-                        after a vote for another is the elector's (design.md §4.6) */
-    bool lost_exec;  /* the promotion's transaction failed or its link broke: send it again */
-    ms_t want_at;    /* no BALLOT_WANT before (the journal refused), 0: any time */
-    ms_t vote_since; /* first vote of this outage, ours or another's; 0: none */
+    bool own;       /* `started` is of our own attempt: 2 x failover-timeout wait for it. The wait
+                       after a vote for another is the elector's (design.md §4.6) */
+    bool lost_exec; /* the promotion's transaction failed or its link broke: send it again */
+    ms_t want_at;   /* no BALLOT_WANT before (the journal refused), 0: any time */
+    ms_t barren_until; /* our last attempt found no replica: none before, unless one is fit */
+    ms_t vote_since;   /* first vote of this outage, ours or another's; 0: none */
     struct instance *promoted;
 };
 
