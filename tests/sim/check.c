@@ -272,6 +272,14 @@ static void elected(struct world *w, struct sentinel *s, const struct outcome *o
     if (m->quorum > needed)
         needed = m->quorum;
     w->count.elections++;
+    /* Leaders who find nothing to promote must not follow each other for ever. */
+    if (calm(w) && w->phase != PHASE_WARM) {
+        const uint64_t turns =
+            1 + (uint64_t)((w->now - w->phase_since) / (2 * w->p.failover_timeout));
+        if (++w->elections_of[o->gid] > 3 + w->p.sentinels * turns)
+            check_fail(w, VERDICT_LIVENESS, "election-storm", "%u elections of m%u in %lld ms",
+                       w->elections_of[o->gid], o->gid, (long long)(w->now - w->phase_since));
+    }
     const bool forced = m->forced;
     m->forced = false;
     if (votes < needed) {

@@ -636,6 +636,7 @@ struct world {
     struct info *scratch_info;
     enum phase phase;
     ms_t phase_since, calm_since, tended;
+    uint32_t elections_of[SIM_GROUPS]; /* since the phase began */
     uint64_t incarnations;
     struct counters count;
     enum verdict verdict;

@@ -114,6 +114,7 @@ static void enter(struct world *w, enum phase phase)
     w->phase = phase;
     w->phase_since = w->now;
     w->calm_since = 0;
+    memset(w->elections_of, 0, sizeof(w->elections_of));
 }
 
 static ms_t warm_length(const struct world *w)
