@@ -243,12 +243,14 @@ static int fold_by_hand(const struct command_line *cl)
     enum journal_mode mode = journal_place(journal)->mode;
     journal_close(journal);
     config_free(config);
-    if (mode == JOURNAL_READ_ONLY) {
+    bool folded = mode != JOURNAL_READ_ONLY;
+    if (folded) {
+        (void)printf("%s holds everything now\n", path);
+    } else {
         (void)fprintf(stderr, "vedette: %s cannot be written: nothing was folded into it\n", path);
-        return 1;
     }
-    (void)printf("%s holds everything now\n", path);
-    return 0;
+    free(path);
+    return folded ? 0 : 1;
 }
 
 /* --- what the threads share ------------------------------------------------------------------- */
@@ -673,7 +675,9 @@ int main(int argc, char **argv)
 
     parse_command_line(argc, argv, &cl);
     if (cl.fold != NULL) {
-        return fold_by_hand(&cl);
+        int code = fold_by_hand(&cl);
+        free(cl.overrides);
+        return code;
     }
     char *path = absolute(cl.config);
     m.config = load(&cl, path, &loaded);
