@@ -431,8 +431,9 @@ void check_step(struct world *w, struct sentinel *s, const struct group *g)
                    g->gid, failover_state_name(fo->state), number(fo->epoch),
                    number(g->config_epoch));
     /* Later it may take a fresh epoch for its own view, to end a quarrel, but not another's. */
+    const struct saved_group *saved = &s->journal.durable.groups[g->gid];
     if (fo->state >= FAILOVER_RECONF_SLAVES && g->config_epoch > fo->epoch &&
-        !address_equal(&s->journal.durable.groups[g->gid].addr, &fo->promoted->addr))
+        saved->config_epoch == g->config_epoch && !address_equal(&saved->addr, &fo->promoted->addr))
         check_fail(w, VERDICT_SAFETY, "leader-past-newer-config",
                    "s%u: failover of m%u in %s with epoch %llu, config epoch is %llu", s->index,
                    g->gid, failover_state_name(fo->state), number(fo->epoch),

@@ -158,7 +158,7 @@ void port_request(struct world *w, struct sentinel *s, struct shard *h, struct c
         asked(w, s, h, c, m);
         break;
     default:
-        assert(!"a sentinel is not asked that");
+        assert(false && "a sentinel is not asked that");
     }
     flush(w, s, c);
 }

@@ -224,7 +224,7 @@ void server_request(struct world *w, struct conn *c, struct msg *m)
         reply->ok = true;
         break;
     default:
-        assert(!"a server is not asked that");
+        assert(false && "a server is not asked that");
     }
     if (unwanted)
         msg_free(w, reply);

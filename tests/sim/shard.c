@@ -164,7 +164,7 @@ static void on_server_message(struct world *w, struct sentinel *s, struct conn *
         on_hello(w, s, g, &m->hello->hello);
         return;
     default:
-        assert(!"a server does not send that");
+        assert(false && "a server does not send that");
     }
     shard_step(w, s, g, &ev);
 }
@@ -324,7 +324,7 @@ static void dispatch(struct world *w, struct sentinel *s, struct shard *h, struc
         break;
     case PARCEL_BALLOT:
     case PARCEL_RECORD:
-        assert(!"these are the elector's");
+        assert(false && "these are the elector's");
     }
 }
 
