@@ -94,6 +94,22 @@ def test_unsteered(mixed):
         marks = [sentinel.mark() for sentinel in sentinels]
 
 
+def test_passwords(world):
+    """Servers and sentinels with passwords: everybody gets in, and the failover goes through."""
+    master, replicas = world.group(replicas=1, password="server*1")
+    sentinels = world.sentinels(
+        ["vedette", "redis", "vedette"], master, down_after=DOWN_AFTER, lines=[
+            "requirepass sentinel#2", "sentinel sentinel-pass sentinel#2",
+            "sentinel auth-pass mymaster server*1"], password="sentinel#2")
+    wait_known(sentinels, replicas=1)
+    with pytest.raises(Exception, match="Authentication required"):
+        client(sentinels[0].port).execute_command("SENTINEL", "MASTERS")
+    master.kill()
+    new = expect_agreement(sentinels, replicas, master)
+    master.start()
+    master.wait_role("slave", of=new, patience=20)
+
+
 def test_hello_form(mixed):
     """What everybody publishes on the master: 8 fields, each naming its sender."""
     master, _, sentinels = mixed

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from lib.fake import FakeRedis
-from lib.server import client
 from lib.wait import stays, wait_until
 from lib.world import monitor_lines
 
@@ -151,7 +150,7 @@ def test_pieces_and_pipelines(alone):
 def test_password(world, fake):
     """requirepass: nothing without it, but saying who one is."""
     sentinel = world.sentinel("s1", ["requirepass secret"] + monitor_lines(fake))
-    sentinel.client = client(sentinel.port, password="secret")
+    sentinel.use_password("secret")
     sentinel.start(record=False)
     with Raw(sentinel.port) as raw:
         raw.send(b"PING\r\nSENTINEL MASTERS\r\nAUTH wrong\r\nAUTH secret\r\nPING\r\n")

@@ -32,8 +32,8 @@ class Event:
 class Recorder:
     """PSUBSCRIBE * on a sentinel, in a thread; reconnects as long as it is not stopped."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, password=None):
+        self.port, self.password = port, password
         self.events = []
         self.connected = threading.Event()
         self.leaving = threading.Event()
@@ -44,6 +44,7 @@ class Recorder:
         while not self.leaving.is_set():
             try:
                 subscriber = redis.Redis("127.0.0.1", self.port, decode_responses=True,
+                                         password=self.password,
                                          socket_connect_timeout=2).pubsub()
                 subscriber.psubscribe("*")
                 while not self.leaving.is_set():
@@ -79,7 +80,12 @@ class Sentinel(Process):
         self.write_conf(self.head + list(lines))
         self.command = [BINARY[kind], self.conf]
         self.client = client(self.port)
+        self.password = None
         self.recorder = None
+
+    def use_password(self, password):
+        self.password = password
+        self.client = client(self.port, password=password)
 
     def write_conf(self, lines):
         with open(self.conf, "w") as file:
@@ -98,7 +104,7 @@ class Sentinel(Process):
         self.wait_answers()
         if record:
             if self.recorder is None:
-                self.recorder = Recorder(self.port)
+                self.recorder = Recorder(self.port, self.password)
             wait_until(self.recorder.connected.is_set, 5, "subscribed to %s" % self.name)
         return self
 

@@ -43,7 +43,7 @@ class World:
         return self._own(Sentinel(kind or self.kind, name, self.path(name), lines, port, bare))
 
     def sentinels(self, kinds, master, quorum=2, down_after=1000, failover_timeout=10000,
-                  name="mymaster", lines=()):
+                  name="mymaster", lines=(), password=None):
         """Started, not for the first time: their files hold an epoch and each other (see
         settle)."""
         found = [self.sentinel("s%d" % (i + 1), (), kind) for i, kind in enumerate(kinds)]
@@ -54,6 +54,8 @@ class World:
             text += ["sentinel known-sentinel %s 127.0.0.1 %d %s" % (name, peer.port, peer_id)
                      for peer, peer_id in zip(found, ids) if peer is not sentinel]
             sentinel.write_conf(sentinel.head + text)
+            if password is not None:
+                sentinel.use_password(password)
         for sentinel in found:
             sentinel.start()
         return found
