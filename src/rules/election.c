@@ -251,7 +251,7 @@ void election_ballot(struct election *e, const struct ballot *b, ms_t now,
         election_request(e, b, now, up);
         break;
     case BALLOT_ANSWER:
-        attempt_answer(e, b, now);
+        attempt_answer(e, b, now, up);
         break;
     case BALLOT_EPOCH:
         if (epoch_see(e, b->epoch))

@@ -102,7 +102,17 @@ void attempt_tally(const struct election *e, const struct seat *s, uint32_t *vot
         *needed = s->quorum;
 }
 
-void attempt_answer(struct election *e, const struct ballot *b, ms_t now)
+static void elect(struct election *e, uint32_t gid, struct election_update *up)
+{
+    struct seat *s = &e->seats[gid];
+    s->phase = PHASE_LEADING;
+    agenda_set(e, gid, MS_NEVER);
+    update_outcome(up, OUTCOME_ELECTED, gid, s->attempt->epoch)->leader = e->env->myid;
+    e->counters.elected++;
+}
+
+void attempt_answer(struct election *e, const struct ballot *b, ms_t now,
+                    struct election_update *up)
 {
     struct seat *s = seat_find(e, b->gid);
     bool epoch_ok = epoch_see(e, b->epoch);
@@ -119,6 +129,13 @@ void attempt_answer(struct election *e, const struct ballot *b, ms_t now)
         return; /* final for this round */
     if (for_us && (b->epoch == a->epoch || MUTANT(MUTANT_COUNT_ANY_EPOCH))) {
         m->answer = ANSWER_GRANT;
+        /* At once: a rival's request later in this pass must find a leader, not a candidate. */
+        uint32_t votes, needed;
+        attempt_tally(e, s, &votes, &needed);
+        if (votes >= needed && !e->env->muted) {
+            elect(e, b->gid, up);
+            return;
+        }
     } else if (b->epoch >= a->epoch) {
         m->answer = ANSWER_OTHER;
         a->rival = true;
@@ -145,15 +162,6 @@ void attempt_lose(struct election *e, uint32_t gid, enum lost_reason reason,
     lost->unreachable = heard < majority(s);
     e->counters.lost++;
     attempt_clear(e, gid);
-}
-
-static void elect(struct election *e, uint32_t gid, struct election_update *up)
-{
-    struct seat *s = &e->seats[gid];
-    s->phase = PHASE_LEADING;
-    agenda_set(e, gid, MS_NEVER);
-    update_outcome(up, OUTCOME_ELECTED, gid, s->attempt->epoch)->leader = e->env->myid;
-    e->counters.elected++;
 }
 
 /* Losers of the same round in one pass draw one delay, so that their next round shares one epoch

@@ -178,7 +178,8 @@ void election_request(struct election *e, const struct ballot *b, ms_t now,
 
 /* --- election_attempt.c --------------------------------------------------------------------- */
 void attempt_want(struct election *e, const struct ballot *b, ms_t now, struct election_update *up);
-void attempt_answer(struct election *e, const struct ballot *b, ms_t now);
+void attempt_answer(struct election *e, const struct ballot *b, ms_t now,
+                    struct election_update *up);
 /* Ends wish or attempt without a word. */
 void attempt_clear(struct election *e, uint32_t gid);
 void attempt_lose(struct election *e, uint32_t gid, enum lost_reason reason,

@@ -158,9 +158,10 @@ static void test_a_thousand_wishes(void **state)
     for (uint32_t gid = 0; gid < GROUPS; gid++) {
         assert_int_equal(started_epoch(&b, gid), 2);
         assert_int_equal(outcome(&b, OUTCOME_STARTED, gid)->round, 2);
-        answer(&b, gid, 'b', 'a', 2);
     }
     clear(&b);
+    for (uint32_t gid = 0; gid < GROUPS; gid++)
+        answer(&b, gid, 'b', 'a', 2);
     pass(&b);
     assert_int_equal(count_outcomes(&b, OUTCOME_ELECTED), GROUPS);
     bench_close(&b);
