@@ -308,9 +308,9 @@ void post_awake(struct post *p, unsigned self)
     atomic_store_explicit(&p->seats[self].asleep, false, memory_order_relaxed);
 }
 
-bool post_spilling_to(const struct post *p, unsigned self, unsigned to)
+uint32_t post_spilled(const struct post *p, unsigned self, unsigned to)
 {
-    return pair_of(p, self, to)->spill.count > 0;
+    return pair_of(p, self, to)->spill.count;
 }
 
 bool post_spilling(const struct post *p, unsigned self)

@@ -70,8 +70,8 @@ void post_awake(struct post *p, unsigned self);
 
 /* Whether messages of `self` wait privately behind full lanes. Thread: `self`. */
 bool post_spilling(const struct post *p, unsigned self);
-/* The same, behind the lane to `to`. */
-bool post_spilling_to(const struct post *p, unsigned self, unsigned to);
+/* How many wait behind the lane to `to`. Thread: `self`. */
+uint32_t post_spilled(const struct post *p, unsigned self, unsigned to);
 
 struct post_counters {
     uint64_t sent;      /* accepted by post_send, spilled ones included */

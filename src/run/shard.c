@@ -281,8 +281,8 @@ static void take_down(struct shard *s)
 static void send_rest(struct shard *s)
 {
     struct process *p = s->process;
-    while (post_spilling_to(p->post, s->index, process_elector(p)) ||
-           post_spilling_to(p->post, s->index, process_main(p))) {
+    while (post_spilled(p->post, s->index, process_elector(p)) > 0 ||
+           post_spilled(p->post, s->index, process_main(p)) > 0) {
         post_flush(p->post, s->index);
         (void)poll(NULL, 0, 1);
     }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define EPOCH_AGAIN 1000 /* ms before the elector is told of the same epoch once more */
+
 /* --- texts of a group ------------------------------------------------------------------------ */
 
 void group_texts_free(struct group_texts *texts)
@@ -134,6 +136,14 @@ static void act_link(struct shard *s, struct group_host *gh, const struct action
 static void act_mail(struct shard *s, struct group_host *gh, const struct action *a)
 {
     struct letter letter = {.gid = gh->sg.group->gid};
+    if (a->kind == ACTION_BALLOT && a->u.ballot.kind == BALLOT_EPOCH) {
+        /* Every group's hellos carry it until it is durable; while a disk hangs that is long. */
+        if (s->epoch_told == a->u.ballot.epoch && s->now - s->epoch_told_at < EPOCH_AGAIN) {
+            return;
+        }
+        s->epoch_told = a->u.ballot.epoch;
+        s->epoch_told_at = s->now;
+    }
     if (a->kind == ACTION_BALLOT) {
         letter.kind = LETTER_BALLOT;
         letter.u.ballot = a->u.ballot;

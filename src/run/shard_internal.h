@@ -101,7 +101,9 @@ struct shard {
     ms_t admin_deadline, next_gather;
     struct group_host **groups; /* by gid, owned array with holes */
     uint32_t group_cap, group_count;
-    uint32_t urgent; /* groups that must not wait for a turn */
+    uint32_t urgent;     /* groups that must not wait for a turn */
+    uint64_t epoch_told; /* the last epoch of a hello that the elector was told, and when */
+    ms_t epoch_told_at;
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
     struct peer_link *peer_links[PEER_BUCKETS];

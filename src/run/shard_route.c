@@ -156,6 +156,9 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
         *leader_epoch = 0;
         return false;
     }
+    if (post_spilled(p->post, s->index, process_elector(p)) >= LIMIT_LANE_SPILL) {
+        return false; /* the elector's disk hangs: more questions would only wait in memory */
+    }
     assert(to.host[1] >> REPLY_TO_SHARD_SHIFT == 0);
     struct letter letter = {.kind = LETTER_BALLOT, .gid = gid};
     letter.u.ballot = (struct ballot){

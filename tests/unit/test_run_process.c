@@ -1,0 +1,86 @@
+/* What all threads share: our own addresses, TILT, and the directory's bound. */
+#include "run/mail.h"
+#include "run/process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* after what it needs */
+#include <cmocka.h>
+
+static struct address numbered(unsigned n)
+{
+    struct address a = {.port = 26379};
+    snprintf(a.ip, sizeof a.ip, "10.0.%u.%u", n / 256, n % 256);
+    return a;
+}
+
+static void our_own_address_is_no_twins(void **ctx)
+{
+    struct process p = {.pid = 1};
+    struct address ours = numbered(1), other = numbered(2);
+    pthread_mutex_init(&p.twin_lock, NULL);
+    process_note_own(&p, &ours);
+    process_note_own(&p, &ours);
+    assert_int_equal(atomic_load(&p.own_count), 1);
+    assert_true(process_is_own(&p, &ours));
+    assert_false(process_is_own(&p, &other));
+    pthread_mutex_destroy(&p.twin_lock);
+}
+
+/* A host of many bridges: a hello of ours from the 65th address must not silence us. */
+static void more_addresses_than_can_be_noted_are_no_twin(void **ctx)
+{
+    struct process p = {.pid = 1};
+    pthread_mutex_init(&p.twin_lock, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        struct address a = numbered(i);
+        process_note_own(&p, &a);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        struct address a = numbered(i);
+        assert_true(process_is_own(&p, &a));
+    }
+    pthread_mutex_destroy(&p.twin_lock);
+}
+
+static void tilt_is_announced_by_one(void **ctx)
+{
+    struct process p = {.pid = 1};
+    assert_true(process_tilt(&p, 1000));
+    assert_false(process_tilt(&p, 2000)); /* a later gap: it lasts longer */
+    assert_int_equal(atomic_load(&p.tilt_since), 2000);
+    assert_int_equal(atomic_load(&p.tilts), 1);
+    assert_true(atomic_load(&p.tilt));
+}
+
+static void names_end_at_the_bound(void **ctx)
+{
+    struct directory *d = directory_new(3);
+    char name[16];
+    for (uint32_t i = 0; i < LIMIT_GROUPS; i++) {
+        snprintf(name, sizeof name, "m%u", i);
+        assert_int_equal(directory_add(d, name), i);
+    }
+    assert_int_equal(directory_add(d, "one more"), DIRECTORY_NONE);
+    assert_int_equal(directory_find(d, "one more", 8), DIRECTORY_NONE);
+    assert_int_equal(directory_add(d, "m77"), 77); /* known ones come back */
+    assert_int_equal(directory_find(d, "m65535", 6), LIMIT_GROUPS - 1);
+    assert_int_equal(directory_count(d), LIMIT_GROUPS);
+    directory_free(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(our_own_address_is_no_twins),
+        cmocka_unit_test(more_addresses_than_can_be_noted_are_no_twin),
+        cmocka_unit_test(tilt_is_announced_by_one),
+        cmocka_unit_test(names_end_at_the_bound),
+    };
+    return cmocka_run_group_tests_name("run_process", tests, NULL, NULL);
+}
