@@ -469,8 +469,10 @@ void nemesis_heal(struct world *w)
         for (uint32_t k = 0; k < s->shard_count; k++)
             s->shards[k].frozen_until = w->now;
         s->elector.frozen_until = w->now;
-        for (uint32_t gid = 0; gid < w->p.groups; gid++) /* an operator puts the terms right */
+        for (uint32_t gid = 0; gid < w->p.groups; gid++) { /* an operator puts the terms right */
             sentinel_command(w, s, gid, COMMAND_QUORUM, w->p.quorum);
+            sentinel_command(w, s, gid, COMMAND_DOWN_AFTER, w->p.down_after);
+        }
     }
     for (uint32_t gid = 0; gid < w->p.groups; gid++) {
         for (uint32_t i = 0; i < w->servers_of[gid]; i++) {
