@@ -354,10 +354,50 @@ static void peer_schedule(struct peer_link *p)
     shard_timer_set(s, &p->timer, at > s->now ? at : s->now + 1);
 }
 
+/* Whether this process itself listens where the link has led. */
+static bool listens_at(const struct process_options *o, const struct address *at)
+{
+    bool found = o->bind_count == 0;
+    for (unsigned i = 0; i < o->bind_count; i++) {
+        found |= strcmp(o->bind[i], at->ip) == 0 || strcmp(o->bind[i], "0.0.0.0") == 0 ||
+                 strcmp(o->bind[i], "::") == 0;
+    }
+    return found && at->port == o->port;
+}
+
+/* A peer that announces our own address, by mistake or malice: we would give ourselves its vote. */
+static bool leads_to_ourselves(const struct peer_link *p)
+{
+    struct address local;
+    return link_local(p->link, &local) && strcmp(local.ip, p->addr.ip) == 0 &&
+           listens_at(&p->shard->process->options, &p->addr);
+}
+
+static void peer_close(struct peer_link *p)
+{
+    if (p->link != NULL) {
+        link_close(p->link);
+        p->link = NULL;
+        p->shard->counters.links--;
+    }
+    p->live.cmd_up = p->live.cmd_opening = false;
+}
+
 static void peer_up(void *owner)
 {
     struct peer_link *p = owner;
     struct shard *s = p->shard;
+    if (leads_to_ourselves(p)) {
+        if (!p->told_ours) {
+            p->told_ours = true;
+            shard_log(s, EVENT_WARNING,
+                      "the sentinel %s announces my own address %s:%u: it counts as unreachable",
+                      p->runid.hex, p->addr.ip, (unsigned)p->addr.port);
+        }
+        peer_close(p);
+        peer_schedule(p);
+        return;
+    }
     p->live.cmd_up = true;
     p->live.cmd_opening = false;
     p->live.cmd_since = p->live.link_activity = s->now;
@@ -489,16 +529,6 @@ static void peer_open(struct peer_link *p)
     s->counters.links++;
 }
 
-static void peer_close(struct peer_link *p)
-{
-    if (p->link != NULL) {
-        link_close(p->link);
-        p->link = NULL;
-        p->shard->counters.links--;
-    }
-    p->live.cmd_up = p->live.cmd_opening = false;
-}
-
 void peer_tick(struct shard *s, struct peer_link *p)
 {
     const struct periods *periods = &s->env.periods;
@@ -580,6 +610,7 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
         p->addr = letter->u.peer.addr;
         p->live.cmd_tried = s->now - s->env.periods.ping;
         p->told_suspect = news = true;
+        p->told_ours = false;
     }
     if (news) {
         tell_shards(p, true);

@@ -299,6 +299,7 @@ static void *thread(void *arg)
     pthread_mutex_unlock(&s->lock);
     if (ok) {
         shard_groups_start(s);
+        s->last_turn = clock_now(); /* thousands of groups take time: no gap */
         loop(s);
         send_rest(s);
     }

@@ -69,6 +69,7 @@ struct peer_link {
     struct link *link;
     struct liveness live;
     ms_t next_ping;
+    bool told_ours;    /* the log was told that it announces our own address */
     bool told_suspect; /* the groups were told of a pending PING: its answer matters to them */
 };
 _Static_assert(LIMIT_SHARDS <= 64, "a bit per shard in peer_link.joined");

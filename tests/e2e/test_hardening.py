@@ -1,10 +1,12 @@
 """What goes wrong around a vedette: peers that move, die and multiply, limits that are too low,
 disks that are full, stops in the middle of everything."""
 
+import ctypes
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 
@@ -103,6 +105,21 @@ def test_new_id_at_the_old_address(watching, fakes):
     wait_until(lambda: "sentinel forget" not in "".join(conf.read_lines(sentinel.conf))
                and conf.sentinel_lines(sentinel.conf, "known-sentinel")
                == [["g0", "127.0.0.1", str(peer.port), "cd" * 20]], 5, "and in the file")
+
+
+def test_peer_that_announces_our_address(watching):
+    """Asked for its vote we would answer ourselves, and count our own vote twice."""
+    sentinel, (master,) = watching(1, down_after=500)
+    impostor = "ab" * 20
+    master.say(hello(sentinel, impostor, "g0", master))
+    sentinel.wait_event("+sdown", "sentinel " + impostor)
+    assert len(sentinel.in_log("%s announces my own address" % impostor)) == 1
+    settle([sentinel])
+    master._answer = lambda connection, words: b""  # it has fallen silent
+    sentinel.wait_event("+sdown", "master g0")
+    time.sleep(2)
+    assert not sentinel.find("+odown") and not sentinel.find("+elected-leader")
+    assert sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", master.port, 0, "*")[0] == 1
 
 
 def test_quorum_never_exceeds_the_sentinels(world):
@@ -227,6 +244,30 @@ def test_too_few_descriptors(world, fakes):
     enough.start()
     assert enough.in_log("maxclients has been reduced from 10000 to 32")
     wait_until(lambda: master.subscribers() == 50, 10, "all links stand")
+
+
+def refuse_io_uring():
+    """As containers do: a seccomp filter that answers io_uring_setup with EPERM."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    allow, refuse, load, jump_if_equal, give = 0x7FFF0000, 0x00050001, 0x20, 0x15, 0x06
+    filters = struct.pack("HBBI" * 4, load, 0, 0, 0, jump_if_equal, 0, 1, 425,
+                          give, 0, 0, refuse, give, 0, 0, allow)
+    code = ctypes.create_string_buffer(filters)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(code)))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, program, 0, 0) == 0
+
+
+def test_io_uring_refused(world, fakes):
+    (master,) = fakes(1)
+    sentinel = world.sentinel("s1", monitor_lines(master))
+    sentinel.write_conf([line for line in conf.read_lines(sentinel.conf) if "logfile" not in line])
+    run = subprocess.run(sentinel.command, capture_output=True, text=True, timeout=10, check=False,
+                         preexec_fn=refuse_io_uring, stdin=subprocess.DEVNULL)
+    said = run.stdout + run.stderr
+    assert run.returncode == 1
+    assert len(said.splitlines()) == 1, said
+    assert "io_uring" in said and "seccomp" in said, said
 
 
 # --- stops ----------------------------------------------------------------------------------------
