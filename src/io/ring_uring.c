@@ -7,11 +7,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #define BATCH        256 /* completions copied out before they are dispatched */
 #define BUFFER_GROUP 0
@@ -354,7 +358,25 @@ static const struct ring_backend uring_backend = {
 
 /* --- opening ------------------------------------------------------------------------------------
  */
-static int setup(struct uring *u, const struct ring_options *options)
+/* Since Linux 6.14 rings count as locked memory, per user, unless one has CAP_IPC_LOCK. Debian and
+ * systemd allow 8 MiB, which two full-size rings a shard would use up with the seventh shard. */
+static bool locked_memory_is_scarce(void)
+{
+    struct rlimit limit;
+    if (geteuid() == 0 && prctl(PR_CAPBSET_READ, CAP_IPC_LOCK) == 1) {
+        return false;
+    }
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+        return false;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max; /* all that the system allows */
+        (void)setrlimit(RLIMIT_MEMLOCK, &limit);
+    }
+    return limit.rlim_cur != RLIM_INFINITY;
+}
+
+static int setup_sized(struct uring *u, bool plain, unsigned submissions, unsigned completions)
 {
     static const struct {
         unsigned flags;
@@ -367,14 +389,13 @@ static int setup(struct uring *u, const struct ring_options *options)
          "io_uring (cooperative)"},
         {0, "io_uring (plain)"},
     };
-    unsigned entries = options->submissions > 0 ? options->submissions : LIMIT_SQ;
     int result = -EINVAL;
-    for (size_t i = options->plain ? 2 : 0; i < sizeof ways / sizeof *ways; i++) {
+    for (size_t i = plain ? 2 : 0; i < sizeof ways / sizeof *ways; i++) {
         struct io_uring_params params = {
             .flags = ways[i].flags | IORING_SETUP_CQSIZE,
-            .cq_entries = options->completions > 0 ? options->completions : LIMIT_CQ,
+            .cq_entries = completions,
         };
-        result = io_uring_queue_init_params(entries, &u->io, &params);
+        result = io_uring_queue_init_params(submissions, &u->io, &params);
         if (result == 0) {
             u->io_open = true;
             u->name = ways[i].name;
@@ -384,6 +405,21 @@ static int setup(struct uring *u, const struct ring_options *options)
         if (result != -EINVAL) {
             break;
         }
+    }
+    return result;
+}
+
+/* Smaller rings where memory is short: full queues are slower, not wrong. */
+static int setup(struct uring *u, const struct ring_options *options)
+{
+    unsigned scarce = options->submissions == 0 && locked_memory_is_scarce() ? 4 : 1;
+    unsigned submissions = options->submissions > 0 ? options->submissions : LIMIT_SQ / scarce;
+    unsigned completions = options->completions > 0 ? options->completions : LIMIT_CQ / scarce;
+    int result = setup_sized(u, options->plain, submissions, completions);
+    while (result == -ENOMEM && options->submissions == 0 && submissions > 32) {
+        submissions /= 2;
+        completions /= 2;
+        result = setup_sized(u, options->plain, submissions, completions);
     }
     return result;
 }
