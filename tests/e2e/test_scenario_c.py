@@ -1,6 +1,7 @@
 """Scenario C: two sentinels by hand, both ways to start, the second made from a copy of the first."""
 
 import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -78,7 +79,7 @@ def pair(world):
 @pytest.mark.parametrize("way", ["sentinel0.conf", "redis.conf --sentinel"])
 def test_four_lines_and_the_default_port(world, way):
     """A file of four lines only; its port is 26379."""
-    with open("/tmp/vedette-e2e-26379.lock", "a") as lock:
+    with open("/tmp/vedette-e2e-26379.%d.lock" % os.getuid(), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_free(26379):
             pytest.skip("another program listens on 26379")
