@@ -416,7 +416,7 @@ static void peer_down(void *owner, const char *why)
 {
     struct peer_link *p = owner;
     bool was_up = p->live.cmd_up;
-    (void)why;
+    link_failed(p->shard, why);
     p->link = NULL;
     p->live.cmd_up = p->live.cmd_opening = false;
     p->shard->counters.links--;

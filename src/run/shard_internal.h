@@ -105,6 +105,7 @@ struct shard {
     uint32_t urgent;     /* groups that must not wait for a turn */
     uint64_t epoch_told; /* the last epoch of a hello that the elector was told, and when */
     ms_t epoch_told_at;
+    ms_t descriptors_told; /* last complaint that there are none left, 0: never */
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
     struct peer_link *peer_links[PEER_BUCKETS];
@@ -144,6 +145,7 @@ void server_lost(struct shard *s, const struct letter *letter);
 /* Renders a group's hello as its link at `local` sends it. Returns its length, 0: not now. */
 size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
                     char out[LIMIT_HELLO + 1]);
+void link_failed(struct shard *s, const char *why); /* of any link that went down */
 void link_options_fill(struct shard *s, struct link_options *options, const struct address *to,
                        enum link_kind kind);
 enum ping_reply ping_reply_of(const struct redisReply *reply);

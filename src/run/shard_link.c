@@ -2,11 +2,13 @@
 #include "run/shard_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HELLO_CHANNEL "__sentinel__:hello"
+#define HELLO_CHANNEL     "__sentinel__:hello"
+#define DESCRIPTORS_AGAIN 60000 /* ms between complaints */
 
 static void server_event(struct server *sv, struct group_event *ev)
 {
@@ -98,11 +100,24 @@ static void cmd_up(void *owner)
     server_event(sv, &ev);
 }
 
+/* A link that fails for want of descriptors says nothing about the other side, and would look just
+ * like it: the log tells the difference. */
+void link_failed(struct shard *s, const char *why)
+{
+    if ((strcmp(why, strerror(EMFILE)) == 0 || strcmp(why, strerror(ENFILE)) == 0) &&
+        (s->descriptors_told == 0 || s->now - s->descriptors_told > DESCRIPTORS_AGAIN)) {
+        s->descriptors_told = s->now;
+        shard_log(s, EVENT_WARNING,
+                  "No file descriptors are left for links: what cannot be reached for that reason "
+                  "will be taken for down. Raise the limit of open files ('ulimit -n')");
+    }
+}
+
 static void cmd_down(void *owner, const char *why)
 {
     struct server *sv = owner;
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_CMD};
-    (void)why;
+    link_failed(sv->shard, why);
     sv->cmd = NULL;
     sv->shard->counters.links--;
     server_event(sv, &ev);
@@ -119,7 +134,7 @@ static void pubsub_down(void *owner, const char *why)
 {
     struct server *sv = owner;
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_PUBSUB};
-    (void)why;
+    link_failed(sv->shard, why);
     sv->pubsub = NULL;
     sv->shard->counters.links--;
     server_event(sv, &ev);

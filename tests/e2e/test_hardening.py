@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -16,7 +17,7 @@ from lib import conf
 from lib.fake import FakeRedis
 from lib.ports import free_port
 from lib.sentinel import VEDETTE
-from lib.wait import wait_until
+from lib.wait import stays, wait_until
 from lib.world import monitor_lines, settle, wait_known
 
 pytestmark = pytest.mark.vedette_only
@@ -244,6 +245,23 @@ def test_too_few_descriptors(world, fakes):
     enough.start()
     assert enough.in_log("maxclients has been reduced from 10000 to 32")
     wait_until(lambda: master.subscribers() == 50, 10, "all links stand")
+
+
+def test_descriptors_run_out(world, fakes):
+    """By replicas that a master invents: said in the log, and nothing that stands is lost."""
+    good, bad = fakes(2)
+    text = monitor_lines(good, name="good") + monitor_lines(bad, name="bad")
+    with socket.create_server(("0.0.0.0", free_port()), backlog=512) as crowd:
+        port = crowd.getsockname()[1]
+        sentinel = limited(world.sentinel("s1", text), 150)
+        sentinel.start()
+        wait_until(lambda: good.subscribers() == 1, 5, "the good master is watched")
+        bad.info = bad.master_info(*["slave%d:ip=127.0.2.%d,port=%d,state=online,offset=1,lag=1"
+                                     % (i, i + 1, port) for i in range(200)])
+        sentinel.wait_log("No file descriptors are left for links", patience=20)
+        stays(lambda: sentinel.call("PING") == "PONG"
+              and sentinel.master("good")["flags"] == "master", 3, "all goes on")
+        assert len(sentinel.in_log("No file descriptors are left")) == 1
 
 
 def refuse_io_uring():
