@@ -134,7 +134,10 @@ static void group_remove(struct election *e, uint32_t gid, struct election_updat
     if (!s)
         return;
     drop_outcomes(up, gid);
-    attempt_clear(e, gid);
+    if (s->phase == PHASE_ROUND || s->phase == PHASE_BACKOFF)
+        attempt_lose(e, gid, LOST_CANCELLED, up); /* whoever hears STARTED hears of its end */
+    else
+        attempt_clear(e, gid);
     seat_clear_members(e, s);
     s->present = s->lease = false;
     if (MUTANT(MUTANT_FORGET_ON_REMOVE)) {

@@ -108,6 +108,25 @@ static void test_removed_groups_outcomes_vanish(void **state)
     bench_close(&b);
 }
 
+/* REMOVE while STARTED is still on its way: a group that takes the name hears the end as well. */
+static void test_removed_attempt_is_lost_aloud(void **state)
+{
+    struct bench b;
+    bench_open(&b);
+    add_group(&b, 1, "bc");
+    settle(&b);
+    start(&b, 1);
+    assert_non_null(outcome(&b, OUTCOME_STARTED, 1));
+    clear(&b); /* it left */
+    say(&b, BALLOT_REMOVE, 1);
+    add_group(&b, 1, "");
+    pass(&b);
+    assert_non_null(outcome(&b, OUTCOME_LOST, 1));
+    assert_int_equal(outcome(&b, OUTCOME_LOST, 1)->reason, LOST_CANCELLED);
+    assert_false(view_of(&b, 1).attempt);
+    bench_close(&b);
+}
+
 /* An END that is not about our attempt leaves it alone: the group waits for its outcome. */
 static void test_end_does_not_lose_an_attempt(void **state)
 {
@@ -134,6 +153,7 @@ int main(void)
         cmocka_unit_test(test_forced_leader_votes),
         cmocka_unit_test(test_majority_counts_at_once),
         cmocka_unit_test(test_removed_groups_outcomes_vanish),
+        cmocka_unit_test(test_removed_attempt_is_lost_aloud),
         cmocka_unit_test(test_end_does_not_lose_an_attempt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
