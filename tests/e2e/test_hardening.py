@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import pytest
+import redis
 
 from lib import conf
 from lib.fake import FakeRedis
@@ -220,6 +221,40 @@ def test_bind_to_a_name_and_several_addresses(world, fakes):
     code, said = wrong.start_fails()
     said += "".join(text for _, text in wrong.log_lines())
     assert code == 1 and "bind: 'no.such.name.invalid' is no IP address and cannot be" in said
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+ODD_NAMES = ['"', "'a'", "back\\slash", "#hash", "%T99%s%n", "gr\u00fcn", "x" * 200, "[", "{}*?"]
+
+
+def test_odd_names(world, fakes):
+    """Every name that can be monitored is kept over a kill -9, survives a rewrite and works in
+    hellos."""
+    masters = fakes(len(ODD_NAMES))
+    sentinels = [world.sentinel("s%d" % i).start() for i in (1, 2)]
+
+    def odd(sentinel):
+        return {m["name"]: m for m in ({flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+                                       for flat in sentinel.sentinel("MASTERS"))}
+    for sentinel in sentinels:
+        for name, master in zip(ODD_NAMES, masters):
+            assert sentinel.sentinel("MONITOR", name, "127.0.0.1", master.port, 2) in (True, "OK")
+            assert sentinel.sentinel("SET", name, "auth-pass", name) in (True, "OK")
+    for sentinel in sentinels:
+        wait_until(lambda: sorted(odd(sentinel)) == sorted(ODD_NAMES) and all(
+            m["num-other-sentinels"] == "1" for m in odd(sentinel).values()), 10, "all are known")
+    time.sleep(0.5)  # what was discovered last is in the journal
+    for death in ("kill", "terminate"):
+        getattr(sentinels[0], death)()
+        sentinels[0].start()
+        found = odd(sentinels[0])
+        assert {name: int(m["port"]) for name, m in found.items()} == {
+            name: master.port for name, master in zip(ODD_NAMES, masters)}
+        assert all(m["num-other-sentinels"] == "1" for m in found.values())
+    for wrong in ("a,b", "a b", "a\nb", "", "y" * 201):
+        with pytest.raises(redis.exceptions.ResponseError, match="Invalid master name"):
+            sentinels[0].sentinel("MONITOR", wrong, "127.0.0.1", 6379, 2)
 
 
 # --- limits ---------------------------------------------------------------------------------------
