@@ -23,6 +23,7 @@
 #define FLEET_RUN_ID        40
 #define FLEET_INFO_MAX      (32 * 1024)
 #define FLEET_NAME_MAX      48
+#define FLEET_FINDINGS_MAX  64 /* about hellos that are kept as texts; all are counted */
 
 enum {
     MASTER_NONE = -1,     /* is a master itself */
@@ -71,7 +72,18 @@ struct worker_counters {
     _Atomic uint64_t connections; /* now */
 };
 
+/* What was wrong with the sentinels' hellos, written by the workers. */
+struct hello_findings {
+    _Atomic uint64_t seen, conflicts, backwards, strays;
+    _Atomic uint32_t count;
+    struct {
+        _Atomic bool ready;
+        char text[256];
+    } texts[FLEET_FINDINGS_MAX];
+};
+
 struct shared {
+    struct hello_findings hellos;
     struct worker_counters counters[FLEET_WORKERS_MAX];
     struct group_record *groups;
     struct published *instances;
@@ -100,6 +112,7 @@ struct connection {
     struct buffer input, output, queued;
     size_t sent; /* bytes of output that left */
     uint32_t queued_count, channels, patterns;
+    int64_t hello_current, hello_config; /* epochs of the last hello published here */
     struct subscription *subscriptions;
 };
 
@@ -129,6 +142,7 @@ struct worker {
     int64_t now; /* ms, read once per turn */
     uint64_t next_id;
     struct connection *dirty, *dead;
+    struct hello_book *hello_books; /* of every group; fleet_hello.c */
 };
 
 struct slice {
@@ -195,6 +209,11 @@ void instance_set_mode(struct worker *worker, uint32_t index, enum instance_mode
 void instance_run_id(const struct worker *worker, uint32_t index, char out[FLEET_RUN_ID + 1]);
 void instance_replication_id(const struct worker *worker, uint32_t index, uint32_t identity,
                              char out[FLEET_RUN_ID + 1]);
+
+/* --- fleet_hello.c --- */
+/* A message published on the hello channel through this connection: notes what no sound set of
+ * sentinels says. */
+void hello_notice(struct worker *worker, struct connection *connection, struct slice message);
 
 /* --- fleet_info.c --- */
 /* The INFO text of the sections asked (none: all that Redis gives); returns its length. */

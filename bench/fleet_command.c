@@ -462,6 +462,8 @@ static void command_publish(struct worker *worker, struct connection *connection
 {
     struct slice channel = request->arguments[1], message = request->arguments[2];
     uint32_t index = connection->instance;
+    if (slice_is(channel, "__sentinel__:hello"))
+        hello_notice(worker, connection, message);
     unsigned count = deliver(worker, index, channel, message);
     say(worker, connection, ":%u\r\n", count);
     propagate(worker, index, channel, message, 0);

@@ -42,6 +42,9 @@ void control_help(void)
          "  status                  mode, role and link of every instance\n"
          "  promotions              ms from the kill to SLAVEOF NO ONE executed, for every group "
          "killed\n"
+         "  hellos                  what was wrong in the sentinels' hellos: two addresses in one\n"
+         "                          config epoch, epochs that went back on a connection, names of\n"
+         "                          other groups\n"
          "  stats                   counters, commands a second since the last `stats`, CPU "
          "seconds\n"
          "  shutdown                end");
@@ -364,6 +367,25 @@ static double cpu_seconds(void)
     return sum;
 }
 
+static void command_hellos(const struct control *control, struct buffer *out)
+{
+    struct hello_findings *findings = &control->shared->hellos;
+    print(out,
+          "{\"seen\":%llu,\"conflicts\":%llu,\"backwards\":%llu,\"strays\":%llu,\"findings\":[",
+          (unsigned long long)atomic_load(&findings->seen),
+          (unsigned long long)atomic_load(&findings->conflicts),
+          (unsigned long long)atomic_load(&findings->backwards),
+          (unsigned long long)atomic_load(&findings->strays));
+    bool first = true;
+    for (uint32_t k = 0; k < FLEET_FINDINGS_MAX; k++) {
+        if (!atomic_load(&findings->texts[k].ready))
+            continue;
+        print(out, "%s\"%s\"", first ? "" : ",", findings->texts[k].text);
+        first = false;
+    }
+    print(out, "]}");
+}
+
 static void command_stats(const struct control *control, struct buffer *out)
 {
     static uint64_t last_commands;
@@ -417,6 +439,8 @@ static bool command(const struct control *control, const struct request *request
         command_status(control, out);
     else if (slice_is(name, "promotions"))
         command_promotions(control, out);
+    else if (slice_is(name, "hellos"))
+        command_hellos(control, out);
     else if (slice_is(name, "stats"))
         command_stats(control, out);
     else if (slice_is(name, "shutdown"))
