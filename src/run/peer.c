@@ -319,7 +319,7 @@ static unsigned pending_max(const struct peer_link *p)
     return LIMIT_LINK_PENDING * (groups > 0 ? groups : 1);
 }
 
-static void tell_shards(struct peer_link *p, bool tell_groups)
+static void tell_some(struct peer_link *p, uint64_t whom, bool tell_groups)
 {
     struct shard *s = p->shard;
     struct letter letter = {.kind = LETTER_PEER_STATE};
@@ -329,10 +329,15 @@ static void tell_shards(struct peer_link *p, bool tell_groups)
     letter.u.state.refcount = link_refcount(p);
     letter.u.state.tell_groups = tell_groups;
     for (unsigned i = 0; i < s->process->options.shards; i++) {
-        if ((p->joined & ((uint64_t)1 << i)) != 0) {
+        if ((whom & ((uint64_t)1 << i)) != 0) {
             letter_send(s->process, s->index, i, &letter, POST_MUST);
         }
     }
+}
+
+static void tell_shards(struct peer_link *p, bool tell_groups)
+{
+    tell_some(p, p->joined, tell_groups);
 }
 
 /* When the link must be looked at again: next PING, suspicion, silence, or a reconnection. */
@@ -599,8 +604,9 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
     }
     /* Who joins learns how the link is, also that it is down: what it knew may be of a link that
      * ended unseen. */
-    bool news = (p->joined & ((uint64_t)1 << from)) == 0;
-    p->joined |= (uint64_t)1 << from;
+    const uint64_t joining = (uint64_t)1 << from;
+    uint64_t news = ~p->joined & joining;
+    p->joined |= joining;
     p->groups[from] = letter->u.peer.groups;
     if (p->link != NULL) {
         link_set_pending_max(p->link, pending_max(p));
@@ -609,11 +615,12 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
         peer_close(p);
         p->addr = letter->u.peer.addr;
         p->live.cmd_tried = s->now - s->env.periods.ping;
-        p->told_suspect = news = true;
+        p->told_suspect = true;
+        news = p->joined;
         p->told_ours = false;
     }
-    if (news) {
-        tell_shards(p, true);
+    if (news != 0) {
+        tell_some(p, news, true);
     }
     peer_tick(s, p);
 }
