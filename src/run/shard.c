@@ -12,6 +12,8 @@
 
 /* The longest a shard sleeps: so often it looks at its clock, and a gap is noticed (§4.12). */
 #define LONGEST_SLEEP 100
+/* Letters read at once: whoever sends without end does not keep a turn from its own. */
+#define TURN_MAIL 8192
 
 /* --- access for admin/ ------------------------------------------------------------------------ */
 
@@ -124,7 +126,10 @@ static void read_mail(struct shard *s)
 {
     struct mail mail;
     struct letter letter;
-    while (post_receive(s->process->post, s->index, &mail)) {
+    for (unsigned taken = 0; taken < TURN_MAIL; taken++) {
+        if (!post_receive(s->process->post, s->index, &mail)) {
+            break;
+        }
         letter_open(&mail, &letter);
         shard_letter(s, &letter);
     }
