@@ -5,12 +5,13 @@ import concurrent.futures
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
 
 import lab
-from soak_watch import Findings, Fleet, Watched
+from soak_watch import Findings, Fleet, Watched, wall_clock
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("VEDETTE_BUILD", os.path.join(HERE, "..", "build", "release"))
@@ -18,6 +19,7 @@ ELECTION_TIMEOUT = 10.0
 INFO_PERIOD = 10.0
 PUBLISH_PERIOD = 2.0
 STORM = (45.0, 70.0)     # seconds, drawn
+ROUND = 85.0             # seconds that a round takes, as a guess
 DISTURBED = 0.6          # the part of a storm in which sentinels are disturbed
 CALM_BEFORE = 25.0       # a group untouched so long makes an outage a simple one
 ANSWER_WITHIN = 10.0     # s a started vedette may take to answer
@@ -102,7 +104,7 @@ class Soak:
         self.ends = self.began + 60 * chosen.minutes
         self.said_at = 0.0
         self.phase = "start"
-        self.round = 0
+        self.round, self.round_began = 0, self.began
         self.sentinels = []
         self.fleet = None
         self.queue = []              # (time, action, arguments), sorted
@@ -110,6 +112,7 @@ class Soak:
         self.looked_at = 0.0
         self.counts = {}
         self.simple_times, self.complex_times = [], []
+        self.slowest = (0.0, "", "")  # of the simple ones: seconds, group, when it was over
         self.addresses = {}          # (group, config epoch) → address
         self.pool = concurrent.futures.ThreadPoolExecutor(8)
         self.operations = []         # (future, group, what)
@@ -128,7 +131,7 @@ class Soak:
         if now - self.said_at < (0.5 if self.live else 15.0):
             return
         self.said_at = now
-        left = max(0.0, self.ends - now)
+        left = max(1.0, max(self.ends, self.round_began + ROUND) - now)
         dead = sum(1 for group in self.fleet.groups.values() if group.unserved_since)
         line = "%6.1f min  round %d %s: %d faults, %d outages over, %d now, %d findings; " \
             "about %s left" % (
@@ -151,12 +154,14 @@ class Soak:
         links = 2 * 2 * chosen.masters * chosen.sentinels
         workers = max(2, -(-links // 15000))
         self.fleet = self.where.add(Fleet(
-            lab.find_program("fleet", os.path.join(BUILD, "fleet")), self.where.subdirectory("fleet"),
-            chosen.masters, down_after=chosen.down_after, quorum=chosen.quorum,
-            failover_timeout=chosen.failover_timeout,
+            lab.find_program("fleet", os.path.join(BUILD, "fleet")),
+            self.where.subdirectory("fleet"), chosen.masters, down_after=chosen.down_after,
+            quorum=chosen.quorum, failover_timeout=chosen.failover_timeout,
             extra=("--seed", str(chosen.seed), "--workers", str(workers))))
         self.fleet.learn(chosen.down_after / 1000)
-        binary = lab.find_program(chosen.program, os.path.join(BUILD, "vedette"))
+        # A copy: whoever builds meanwhile does not change what is restarted here.
+        binary = os.path.join(self.where.directory, "vedette")
+        shutil.copy2(lab.find_program(chosen.program, os.path.join(BUILD, "vedette")), binary)
         for k in range(chosen.sentinels):
             name = "vedette %d" % (k + 1)
             self.sentinels.append(self.where.add(Watched(
@@ -217,18 +222,21 @@ class Soak:
             if now - max(group.touched) > EXPLAINED and now - self.disturbed_at > EXPLAINED:
                 self.findings.add("%s: its master is now %s, and nobody had touched it" % (
                     group.name, group.truth), group.name)
-        self.judge_groups()
+        if self.phase != "discovery":
+            self.judge_groups()
         if not self.fleet.alive():
             raise lab.LabError("the fleet ended by itself:\n" + self.fleet.last_words())
 
     def read_log(self, sentinel):
-        for _, text in sentinel.log.follow():
+        """Two shards' lines of one moment may come in either order: a second decides."""
+        for at, text in sentinel.log.follow():
             if text.startswith("+new-epoch "):
-                epoch = int(text.split()[1])
-                if epoch < sentinel.current_epoch:
+                epoch, at = int(text.split()[1]), wall_clock(at)
+                if epoch < sentinel.current_epoch and at - sentinel.current_epoch_at > 1.0:
                     self.findings.add("%s: +new-epoch %d after %d" % (
                         sentinel.name, epoch, sentinel.current_epoch))
-                sentinel.current_epoch = max(epoch, sentinel.current_epoch)
+                if epoch > sentinel.current_epoch:
+                    sentinel.current_epoch, sentinel.current_epoch_at = epoch, at
 
     def judge_groups(self):
         """Which groups have no master that all running sentinels name, and for how long."""
@@ -244,8 +252,10 @@ class Soak:
                       group.role.get(address) == "master")
             if served or not group.live():
                 if group.unserved_since and served:
-                    (self.simple_times if group.simple else self.complex_times).append(
-                        now - group.unserved_since)
+                    took = now - group.unserved_since
+                    (self.simple_times if group.simple else self.complex_times).append(took)
+                    if group.simple:
+                        self.slowest = max(self.slowest, (took, group.name, time.strftime("%X")))
                 group.unserved_since, group.reported = None, False
                 continue
             if group.unserved_since is None:
@@ -469,7 +479,7 @@ class Soak:
                           kind, value)
 
     def storm(self, rng):
-        self.phase = "storm"
+        self.phase, self.round_began = "storm", time.monotonic()
         length = rng.uniform(*STORM)
         self.findings.did("vedettes: round %d, a storm of %.0f s" % (self.round, length))
         self.plan_storm(rng, length)
@@ -655,6 +665,9 @@ class Soak:
                 ["agreement after everything was revived", *spread(self.heal_times)]]
         for line in lab.table(rows):
             print(line)
+        if self.simple_times:
+            print("the slowest simple one: %s, %.1f s, over at %s" % (
+                self.slowest[1], self.slowest[0], self.slowest[2]))
         rows = [["", "lives", "memory, first", "last", "MB an hour", "descriptors",
                  "slowest answer", "failovers led", "TILTs"]]
         for one in self.sentinels:

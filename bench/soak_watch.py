@@ -21,7 +21,7 @@ def wall_clock(text):
 
 
 class Watched(lab.Sentinel):
-    """A vedette that is killed, stopped and restarted on purpose; asked by the soak's one thread."""
+    """A vedette that is killed, stopped and restarted on purpose."""
 
     def __init__(self, name, binary, directory, lines, tilt_period):
         super().__init__(name, binary, directory, lines)
@@ -30,7 +30,7 @@ class Watched(lab.Sentinel):
         self.until = 0.0           # when stopped ends, down ends, leaving must have ended
         self.resp = None
         self.known_epochs = {}     # group → greatest config epoch it ever said
-        self.current_epoch = 0
+        self.current_epoch, self.current_epoch_at = 0, 0.0
         self.leader_epochs = {}
         self.samples = []          # (time, RSS in MB, descriptors, incarnation)
         self.incarnation = 0
