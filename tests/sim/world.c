@@ -129,12 +129,13 @@ static ms_t heal_bound(const struct world *w)
 }
 
 /* In a healthy world an election takes milliseconds and a failover little more (design.md §4.8). A
- * stock-like voter costs a round per publish-period. */
+ * stock-like voter knows no lease: two leaders may follow each other so closely that each makes the
+ * other's replica its own, and the master is seen to be none for down-after + 2 info-periods. */
 static ms_t exam_bound(const struct world *w)
 {
-    const ms_t followers = w->p.parallel_syncs == 0 ? 0 : 8000;
-    const ms_t stock = w->p.stock < w->p.sentinels ? 6000 : 0;
-    return 2 * w->p.down_after + 5000 + followers + stock;
+    const ms_t stock =
+        w->p.stock < w->p.sentinels ? 2 * w->p.periods.info + 2 * w->p.down_after + 10000 : 0;
+    return 2 * w->p.down_after + 8000 + stock;
 }
 
 static void settle(struct world *w)
