@@ -138,6 +138,7 @@ void letter_open(const struct mail *mail, struct letter *letter);
 void letters_drop(struct process *p);
 
 /* Makes a note of text and mails it to main (log) and, when publish, to every shard that has
- * subscribers, behind everything `from` sent them before. */
+ * subscribers, behind everything `from` sent them before. Whoever has LIMIT_LANE_SPILL mails from
+ * `from` waiting does not get it (process_counters.events_dropped). */
 void note_send(struct process *p, unsigned from, bool publish, enum event_type type,
                enum event_level level, const char *text, size_t len);

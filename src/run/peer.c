@@ -147,7 +147,7 @@ void peer_hello(struct shard *s, struct group_host *gh, struct instance *inst)
 {
     const struct member *member = inst->host;
     if (member != NULL && member->peer->live.cmd_up) {
-        send_peer(s, LETTER_PEER_HELLO, gh->sg.group->gid, member->peer, POST_GOSSIP);
+        send_peer(s, LETTER_PEER_HELLO, gh->sg.group->gid, member->peer, POST_LAZY);
     }
 }
 

@@ -120,6 +120,19 @@ void note_release(struct note *note)
     }
 }
 
+/* One more reader of the note. One that is tens of thousands behind does without, and that is
+ * counted: somebody floods us with what makes events. */
+static void note_mail(struct process *p, unsigned from, unsigned to, struct note *note)
+{
+    struct letter letter = {.kind = LETTER_NOTE, .u.note = note};
+    if (post_spilled(p->post, from, to) >= LIMIT_LANE_SPILL) {
+        atomic_fetch_add_explicit(&p->counters.events_dropped, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
+    letter_send(p, from, to, &letter, POST_MUST);
+}
+
 void note_send(struct process *p, unsigned from, bool publish, enum event_type type,
                enum event_level level, const char *text, size_t len)
 {
@@ -137,17 +150,14 @@ void note_send(struct process *p, unsigned from, bool publish, enum event_type t
 
     /* The sender holds a reference while it mails, so that a quick receiver cannot free it. */
     atomic_init(&note->refs, 1);
-    struct letter letter = {.kind = LETTER_NOTE, .u.note = note};
     if (publish && level != EVENT_DEBUG) {
         for (unsigned i = 0; i < p->options.shards; i++) {
             if (atomic_load_explicit(&p->subscribed[i], memory_order_acquire)) {
-                atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
-                letter_send(p, from, i, &letter, POST_MUST);
+                note_mail(p, from, i, note);
             }
         }
         atomic_fetch_add_explicit(&p->counters.events_published, 1, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&note->refs, 1, memory_order_relaxed);
-    letter_send(p, from, process_main(p), &letter, POST_MUST);
+    note_mail(p, from, process_main(p), note);
     note_release(note);
 }

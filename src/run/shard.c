@@ -12,6 +12,10 @@
 
 /* The longest a shard sleeps: so often it looks at its clock, and a gap is noticed (§4.12). */
 #define LONGEST_SLEEP 100
+
+/* A turn later than this first takes what has arrived, so that no verdict is passed on silence that
+ * was ours. */
+#define LATE_TURN (3 * TURN_CALM)
 /* Letters read at once: whoever sends without end does not keep a turn from its own. */
 #define TURN_MAIL 8192
 
@@ -35,6 +39,11 @@ ms_t shard_now(const struct shard *s)
 struct ring *shard_client_ring(const struct shard *s)
 {
     return s->client_ring;
+}
+
+struct ring *shard_link_ring(const struct shard *s)
+{
+    return s->link_ring;
 }
 
 const struct tunables *shard_tunables(const struct shard *s)
@@ -70,6 +79,7 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
 static void watch_gap(struct shard *s, ms_t gap)
 {
     s->env.after_gap = gap > s->env.periods.ask;
+    s->late = s->late || gap > LATE_TURN;
     if (gap > s->env.periods.tilt_trigger && process_tilt(s->process, s->now)) {
         shard_event(s, EVENT_TILT, "#tilt mode entered");
     }
@@ -170,19 +180,35 @@ static void turn(struct shard *s)
 
     s->counters.turns++;
     read_mail(s);
-    if (s->now >= s->next_gather) {
+    bool due = s->now >= s->next_gather;
+    bool before = due && (s->late || s->urgent > 0);
+    if (before) {
         (void)ring_gather(s->link_ring);
-        s->next_gather = s->urgent > 0 ? s->now + TURN_URGENT : shard_on_grid(s->now + 1);
-    } else if (s->urgent > 0 && s->next_gather > s->now + TURN_URGENT) {
-        s->next_gather = s->now + TURN_URGENT;
     }
     run_timers(s);
     read_mail(s);
+    if (due && !before) {
+        /* One system call sends what has become due and takes what has arrived. */
+        ring_prepare(s->link_ring);
+        (void)ring_gather(s->link_ring);
+    }
+    if (due) {
+        s->late = false;
+    }
+    ms_t soon = s->now + TURN_URGENT;
+    bool urgent = atomic_load_explicit(&p->urgent, memory_order_relaxed) > 0;
+    if (due) {
+        s->next_gather = urgent ? soon : shard_on_grid(s, s->now + 1);
+    } else if (urgent && s->next_gather > soon) {
+        s->next_gather = soon;
+    }
     s->admin_deadline = p->admin->turn(s->admin, s->now);
     /* Before SUBSCRIBE's reply leaves: what happens after it is for the new subscriber. */
     atomic_store_explicit(&p->subscribed[s->index], p->admin->subscribed(s->admin),
                           memory_order_release);
-    ring_flush(s->link_ring);
+    if (urgent || !due || s->stopping) {
+        ring_flush(s->link_ring); /* else: what has been answered leaves with the next turn */
+    }
     ring_flush(s->client_ring);
     post_flush(p->post, s->index);
 }
@@ -328,6 +354,7 @@ struct shard *shard_new(struct process *p, unsigned index, const struct tunables
         return NULL;
     }
     *s->tunables = *tunables;
+    s->grid = TURN_CALM * index / p->options.shards;
     s->env.periods = tunables->periods;
     s->env.myid = p->myid;
     s->env.current_epoch = atomic_load(&p->current_epoch);

@@ -64,6 +64,8 @@ unsigned shard_index(const struct shard *s);
 ms_t shard_now(const struct shard *s); /* of this turn */
 /* The ring that clients live on: it is never made to wait for a gathering turn. */
 struct ring *shard_client_ring(const struct shard *s);
+/* For connections of other sentinels, which may wait for a turn. */
+struct ring *shard_link_ring(const struct shard *s);
 const struct tunables *shard_tunables(const struct shard *s);
 void *shard_admin(const struct shard *s);
 

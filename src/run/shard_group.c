@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#define URGENT_MOST 60000 /* ms a master without a failover keeps its shard in a hurry */
 #define EPOCH_AGAIN 1000 /* ms before the elector is told of the same epoch once more */
 
 /* --- texts of a group ------------------------------------------------------------------------ */
@@ -84,9 +85,11 @@ static void log_with_time(struct shard *s, enum event_level level, const char *t
 
 /* What is due in calm waits for the next turn of the links, so that hundreds of groups wake the
  * shard once (baseline.md: that is half of what a sentinel costs). */
-ms_t shard_on_grid(ms_t deadline)
+ms_t shard_on_grid(const struct shard *s, ms_t deadline)
 {
-    return deadline == MS_NEVER ? deadline : (deadline + TURN_CALM - 1) / TURN_CALM * TURN_CALM;
+    return deadline == MS_NEVER
+               ? deadline
+               : (deadline - s->grid + TURN_CALM - 1) / TURN_CALM * TURN_CALM + s->grid;
 }
 
 void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline)
@@ -220,13 +223,23 @@ static void act(struct shard *s, struct group_host *gh, struct action *a)
 /* What the group's state means for the shard: published view, timer, urgency. */
 static void settle(struct shard *s, struct group_host *gh)
 {
-    bool urgent = group_urgent(gh->sg.group);
+    const struct group *g = gh->sg.group;
+    bool urgent = group_urgent(g);
+    if (g->fo.state == FAILOVER_NONE && g->outage_since != 0 &&
+        s->now - g->outage_since > URGENT_MOST) {
+        urgent = false; /* a master nobody brings back must not cost a thousand turns a second */
+    }
     if (urgent != gh->urgent) {
         gh->urgent = urgent;
         s->urgent = urgent ? s->urgent + 1 : s->urgent - 1;
+        if (urgent) {
+            atomic_fetch_add_explicit(&s->process->urgent, 1, memory_order_relaxed);
+        } else {
+            atomic_fetch_sub_explicit(&s->process->urgent, 1, memory_order_relaxed);
+        }
     }
     ms_t deadline = group_next_deadline(gh->sg.group);
-    shard_timer_set(s, &gh->timer, urgent ? deadline : shard_on_grid(deadline));
+    shard_timer_set(s, &gh->timer, urgent ? deadline : shard_on_grid(s, deadline));
 }
 
 void shard_act(struct shard *s, struct group_host *gh, struct update *up)
@@ -347,6 +360,7 @@ static void host_free(struct shard *s, struct group_host *gh)
     heap_remove(&s->heap, &gh->timer.node);
     if (gh->urgent) {
         s->urgent--;
+        atomic_fetch_sub_explicit(&s->process->urgent, 1, memory_order_relaxed);
     }
     s->groups[gh->sg.group->gid] = NULL;
     s->group_count--;

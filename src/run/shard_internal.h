@@ -100,6 +100,9 @@ struct shard {
     struct group_env env;
     void *admin;
     ms_t admin_deadline, next_gather;
+    ms_t grid; /* turns in calm are at grid + n x TURN_CALM: each shard's at another time, so that
+                  what they tell each other is there when they wake */
+    bool late; /* this turn comes so late that what arrived goes before what is due */
     struct group_host **groups; /* by gid, owned array with holes */
     uint32_t group_cap, group_count;
     uint32_t urgent;     /* groups that must not wait for a turn */
@@ -125,7 +128,7 @@ struct shard {
 /* shard_group.c */
 void shard_step(struct shard *s, struct group_host *gh, const struct group_event *ev);
 void shard_act(struct shard *s, struct group_host *gh, struct update *up);
-ms_t shard_on_grid(ms_t deadline); /* the next turn in calm, at or after it */
+ms_t shard_on_grid(const struct shard *s, ms_t deadline); /* the next turn in calm, at or after it */
 void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline);
 struct group_host *shard_group_host(const struct shard *s, uint32_t gid);
 void shard_groups_start(struct shard *s);

@@ -80,7 +80,7 @@ void route_hello(struct shard *s, const struct hello *hello, struct group_host *
             letter.u.hello.runid = hello->runid;
             letter.u.hello.current_epoch = hello->current_epoch;
             letter.u.hello.config_epoch = hello->config_epoch;
-            letter_send(p, s->index, owner, &letter, POST_GOSSIP);
+            letter_send(p, s->index, owner, &letter, POST_LAZY);
             return;
         }
         gh = shard_group_host(s, gid);

@@ -58,6 +58,37 @@ static void tilt_is_announced_by_one(void **ctx)
     assert_true(atomic_load(&p.tilt));
 }
 
+/* Main writes the log more slowly than a flood makes lines: they wait up to a bound. */
+static void notes_behind_a_reader_that_is_stuck_are_dropped(void **ctx)
+{
+    struct process p = {.pid = 1};
+    const unsigned most = LIMIT_LANE + LIMIT_LANE_SPILL;
+    p.options.shards = 1;
+    p.post = post_new(3);
+    for (unsigned i = 0; i < most + 1000; i++) {
+        note_send(&p, 0, false, EVENT_COUNT, EVENT_WARNING, "line", 4);
+    }
+    unsigned long long dropped = atomic_load(&p.counters.events_dropped);
+    assert_in_range(dropped, 1000, 1001 + LIMIT_LANE);
+
+    struct mail mail;
+    struct letter letter;
+    unsigned arrived = 0;
+    post_flush(p.post, 0);
+    while (post_receive(p.post, 2, &mail)) { /* and then all goes on */
+        letter_open(&mail, &letter);
+        assert_string_equal(letter.u.note->text, "line");
+        note_release(letter.u.note);
+        arrived++;
+        post_flush(p.post, 0);
+    }
+    assert_int_equal(arrived + dropped, most + 1000);
+    note_send(&p, 0, false, EVENT_COUNT, EVENT_WARNING, "line", 4);
+    assert_int_equal(atomic_load(&p.counters.events_dropped), dropped);
+    letters_drop(&p);
+    post_free(p.post);
+}
+
 static void names_end_at_the_bound(void **ctx)
 {
     struct directory *d = directory_new(3);
@@ -80,6 +111,7 @@ int main(void)
         cmocka_unit_test(our_own_address_is_no_twins),
         cmocka_unit_test(more_addresses_than_can_be_noted_are_no_twin),
         cmocka_unit_test(tilt_is_announced_by_one),
+        cmocka_unit_test(notes_behind_a_reader_that_is_stuck_are_dropped),
         cmocka_unit_test(names_end_at_the_bound),
     };
     return cmocka_run_group_tests_name("run_process", tests, NULL, NULL);
