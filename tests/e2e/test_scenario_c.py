@@ -263,7 +263,7 @@ def test_same_id_left_in(world):
 SIX_TWO = """# Example sentinel.conf
 port {port}
 daemonize no
-pidfile "/var/run/redis-sentinel.pid"
+pidfile "{directory}/redis-sentinel.pid"
 logfile ""
 dir "{directory}"
 sentinel myid {myid}
