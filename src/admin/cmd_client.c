@@ -50,6 +50,7 @@ static void client_setname(struct call *call)
         return;
     }
     client_set_text(&call->client->name, &call->args[2]);
+    client_named(call->client);
     reply_simple(&call->reply, "OK");
 }
 

@@ -171,7 +171,7 @@ bool post_send(struct post *p, unsigned from, unsigned to, const struct mail *ma
         spill_drain(seat, pair); /* also keeps the order */
     }
     if (pair->spill.count > 0 || !lane_put(&pair->lane, mail)) {
-        if (class == POST_GOSSIP && pair->spill.count >= LIMIT_LANE_SPILL) {
+        if (class != POST_MUST && pair->spill.count >= LIMIT_LANE_SPILL) {
             bump(&seat->tally.dropped);
             return false;
         }
@@ -184,7 +184,9 @@ bool post_send(struct post *p, unsigned from, unsigned to, const struct mail *ma
         spill_put(&pair->spill, mail);
         bump(&seat->tally.spilled);
     }
-    seat->sent_to[to / 64] |= (uint64_t)1 << (to % 64);
+    if (class != POST_LAZY) {
+        seat->sent_to[to / 64] |= (uint64_t)1 << (to % 64);
+    }
     bump(&seat->tally.sent);
     return true;
 }

@@ -30,7 +30,8 @@ struct mail {
 
 enum post_class {
     POST_MUST,   /* votes, outcomes, commands: never lost */
-    POST_GOSSIP, /* hellos, views: may be dropped and is counted */
+    POST_GOSSIP, /* may be dropped and is counted */
+    POST_LAZY,   /* hellos: as POST_GOSSIP, and wakes nobody: read when the target next wakes */
 };
 
 struct post;

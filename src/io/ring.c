@@ -227,9 +227,14 @@ int ring_gather(struct ring *ring)
     return turn(ring, 0);
 }
 
-void ring_flush(struct ring *ring)
+void ring_prepare(struct ring *ring)
 {
     run_list(ring, &ring->dirty, run_flush);
+}
+
+void ring_flush(struct ring *ring)
+{
+    ring_prepare(ring);
     ring->backend->submit(ring);
 }
 

@@ -68,6 +68,9 @@ int ring_gather(struct ring *ring);
 /* Gives every stream with new output one send for all that gathered in it, and submits. Once a
  * turn, after the work. */
 void ring_flush(struct ring *ring);
+/* The first half of ring_flush: prepares the sends, which leave with the next ring_gather or
+ * ring_wait. For a caller that does that at once: it saves a system call. */
+void ring_prepare(struct ring *ring);
 
 /* The least time until this ring needs a ring_wait or ring_gather though nothing arrives (connect
  * time-outs and the like); MS_NEVER: none. */

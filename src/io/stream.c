@@ -30,6 +30,7 @@ struct stream {
     size_t sent;                     /* of sending */
     struct buffer *held;             /* arrived while paused; NULL: nothing */
     struct sockaddr_storage *target; /* lent to the kernel while `connects` */
+    struct ring *moves_to;           /* NULL: stays */
     int fd;
     int error;          /* with `ended` */
     uint8_t state;      /* enum stream_state */
@@ -56,6 +57,8 @@ static struct ring_counters *counters(struct stream *s)
 {
     return &s->object.ring->counters;
 }
+
+static const struct ring_object_ops object_ops;
 
 /* --- the end ------------------------------------------------------------------------------------
  */
@@ -161,8 +164,18 @@ static void receive(struct stream *s)
     ring->backend->recv(ring, s->object.handle, s->fd);
 }
 
+static void cancel_receive(struct stream *s)
+{
+    struct ring *ring = s->object.ring;
+    if (s->receives && !s->cancelled) {
+        s->cancelled = true;
+        ring->backend->cancel(ring, s->object.handle, RING_OP_RECV);
+    }
+}
+
 static void start_lingering(struct stream *s)
 {
+    s->moves_to = NULL;
     s->state = STREAM_LINGERING;
     s->paused = false;
     drop_held(s);
@@ -256,7 +269,7 @@ static void complete_receive(struct stream *s, const struct ring_event *event)
                event->result != -EINTR && event->result != -EAGAIN) {
         receive_ended(s, -event->result);
     }
-    bool wanted = (s->state == STREAM_UP && !s->paused && !s->ended) ||
+    bool wanted = (s->state == STREAM_UP && !s->paused && !s->ended && s->moves_to == NULL) ||
                   (s->state == STREAM_LINGERING && !s->peer_ended);
     if (wanted && !s->receives) {
         counters(s)->rearmed++;
@@ -348,6 +361,30 @@ static void complete_connect(struct stream *s, int result)
     }
 }
 
+/* Changes the ring once the kernel is done with the stream on the old one. */
+static void move_on(struct stream *s)
+{
+    struct ring *ring = s->moves_to;
+    if (ring == NULL || s->state != STREAM_UP || s->receives || s->sends) {
+        return;
+    }
+    s->moves_to = NULL;
+    if (s->ended) {
+        return; /* only what is held is left */
+    }
+    ring_unregister(&s->object);
+    ring_register(ring, &s->object, &object_ops);
+    if (s->dirty) {
+        ring_call_flush(&s->object);
+    }
+    if (s->later) {
+        ring_call_later(&s->object);
+    }
+    if (!s->paused) {
+        receive(s);
+    }
+}
+
 static void on_complete(struct ring_object *object, const struct ring_event *event)
 {
     struct stream *s = stream_of(object);
@@ -370,6 +407,7 @@ static void on_complete(struct ring_object *object, const struct ring_event *eve
     default:
         assert(false);
     }
+    move_on(s);
     leave(s);
 }
 
@@ -553,12 +591,8 @@ size_t stream_unsent(const struct stream *s)
 
 void stream_pause(struct stream *s)
 {
-    struct ring *ring = s->object.ring;
     s->paused = true;
-    if (s->receives && !s->cancelled) {
-        s->cancelled = true;
-        ring->backend->cancel(ring, s->object.handle, RING_OP_RECV);
-    }
+    cancel_receive(s);
 }
 
 void stream_resume(struct stream *s)
@@ -571,8 +605,17 @@ void stream_resume(struct stream *s)
         mark_later(s);
     }
     /* A receive that was told to end and has not: started again when it has. */
-    if (s->state == STREAM_UP && !s->receives && !s->ended) {
+    if (s->state == STREAM_UP && !s->receives && !s->ended && s->moves_to == NULL) {
         receive(s);
+    }
+}
+
+void stream_move(struct stream *s, struct ring *ring)
+{
+    if (s->state == STREAM_UP && !s->ended && ring != s->object.ring) {
+        s->moves_to = ring;
+        cancel_receive(s);
+        move_on(s);
     }
 }
 

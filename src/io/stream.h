@@ -63,6 +63,10 @@ void stream_pause(struct stream *s);
 void stream_resume(struct stream *s); /* data() again, from the next ring_wait or ring_gather on */
 bool stream_paused(const struct stream *s);
 
+/* Goes on on another ring of the same thread, as soon as the kernel holds nothing of it on the
+ * present one. Nothing is lost, order is kept. Until then callbacks come from the old ring. */
+void stream_move(struct stream *s, struct ring *ring);
+
 /* Closes; no callback afterwards. Safe in every callback of this or another stream. Unsent output
  * is lost. Takes the stream: its memory goes when the kernel is done with it. */
 void stream_close(struct stream *s);

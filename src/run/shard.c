@@ -206,8 +206,8 @@ static void turn(struct shard *s)
     /* Before SUBSCRIBE's reply leaves: what happens after it is for the new subscriber. */
     atomic_store_explicit(&p->subscribed[s->index], p->admin->subscribed(s->admin),
                           memory_order_release);
-    if (urgent || !due || s->stopping) {
-        ring_flush(s->link_ring); /* else: what has been answered leaves with the next turn */
+    if (urgent || s->stopping) {
+        ring_flush(s->link_ring); /* else: answers to what arrived leave with the next turn */
     }
     ring_flush(s->client_ring);
     post_flush(p->post, s->index);
