@@ -268,7 +268,7 @@ static void take_letter(struct mainloop *m, struct letter *letter)
     case LETTER_CRASH:
         _exit(99); /* as stock's SIMULATE-FAILURE; the notes before it are written */
     default:
-        assert(!"a letter that main does not take");
+        assert(false && "a letter that main does not take");
     }
 }
 

@@ -194,7 +194,7 @@ static void take_letter(struct elector *e, struct letter *letter)
         e->stopping = true;
         break;
     default:
-        assert(!"a letter that the elector does not take");
+        assert(false && "a letter that the elector does not take");
     }
 }
 

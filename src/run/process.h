@@ -69,7 +69,7 @@ struct process {
     _Atomic ms_t tilt_since;
     _Atomic ms_t twin_seen; /* last hello with our runid from elsewhere, 0: none */
     atomic_ullong tilt_total_ms;
-    atomic_uint tilts; /* times TILT was entered */
+    atomic_uint tilts;  /* times TILT was entered */
     atomic_uint urgent; /* groups of all shards that cannot wait for a turn: their votes come
                            through any shard */
     /* Where the twin said it listens; under twin_lock. */

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define URGENT_MOST 60000 /* ms a master without a failover keeps its shard in a hurry */
-#define EPOCH_AGAIN 1000 /* ms before the elector is told of the same epoch once more */
+#define EPOCH_AGAIN 1000  /* ms before the elector is told of the same epoch once more */
 
 /* --- texts of a group ------------------------------------------------------------------------ */
 

@@ -128,7 +128,8 @@ struct shard {
 /* shard_group.c */
 void shard_step(struct shard *s, struct group_host *gh, const struct group_event *ev);
 void shard_act(struct shard *s, struct group_host *gh, struct update *up);
-ms_t shard_on_grid(const struct shard *s, ms_t deadline); /* the next turn in calm, at or after it */
+ms_t shard_on_grid(const struct shard *s,
+                   ms_t deadline); /* the next turn in calm, at or after it */
 void shard_timer_set(struct shard *s, struct timer *timer, ms_t deadline);
 struct group_host *shard_group_host(const struct shard *s, uint32_t gid);
 void shard_groups_start(struct shard *s);

@@ -326,6 +326,6 @@ void shard_letter(struct shard *s, const struct letter *letter)
         s->stopping = true;
         break;
     default:
-        assert(!"a letter that no shard takes");
+        assert(false && "a letter that no shard takes");
     }
 }
