@@ -243,6 +243,8 @@ class Soak:
         now = time.monotonic()
         views = [one.snapshot.address for one in self.sentinels
                  if one.state == "up" and one.snapshot]
+        if not views:
+            return
         all_well = len(views) == len(self.sentinels) and not self.tilts
         for group in self.fleet.groups.values():
             named = {view.get(group.name) for view in views}
@@ -271,7 +273,7 @@ class Soak:
                 over = now - max(group.unserved_since, group.touched[-1], self.disturbed_at) - (
                     group.down_after + 2 * self.options.failover_timeout / 1000 + INFO_PERIOD +
                     self.options.margin)
-            if over > 0 and not group.reported and views:
+            if over > 0 and not group.reported:
                 group.reported = True
                 self.findings.add("%s: no master since %.1f s (%s case); alive: %s; named: %s" % (
                     group.name, now - group.unserved_since,
@@ -344,12 +346,14 @@ class Soak:
 
     # --- actions ---------------------------------------------------------------------------------
 
-    def disturb(self, number, kind, length):
-        """kind: term, kill, stop."""
+    def disturb(self, number, kind, length, alone=False):
+        """kind: term, kill, stop. alone: waits until no other one is disturbed."""
         sentinel = self.sentinels[number]
-        overlapping = any(one.state != "up" for one in self.sentinels) or self.tilts
-        if sentinel.state != "up" or (overlapping and length < 3.0):
-            return  # two at a time are disturbed now and then only
+        another = any(one.state != "up" for one in self.sentinels) or self.tilts
+        if sentinel.state != "up" or (alone and another):
+            if time.monotonic() < self.calm_from:
+                self.schedule(0.5, self.disturb, number, kind, length, alone)
+            return
         self.count("sentinel %s" % kind)
         if kind == "stop":
             sentinel.child.send_signal(signal.SIGSTOP)
@@ -461,13 +465,13 @@ class Soak:
                               rng.uniform(0.5, 12))
         at = 0.0
         while True:
-            at += rng.expovariate(1 / 7.0)
+            at += rng.expovariate(1 / 6.0)
             if at > DISTURBED * length:
                 break
             kind = rng.choice(("term", "kill", "stop", "stop"))
             number = rng.randrange(0 if kind == "stop" else 1, chosen.sentinels)
             length_of = rng.uniform(0.5, 4.0) if kind == "stop" else rng.uniform(0.1, 12.0)
-            self.schedule(at, self.disturb, number, kind, length_of)
+            self.schedule(at, self.disturb, number, kind, length_of, rng.random() < 0.85)
         at = 0.0
         while True:
             at += rng.expovariate(chosen.rate / 12)
@@ -484,6 +488,7 @@ class Soak:
         self.findings.did("vedettes: round %d, a storm of %.0f s" % (self.round, length))
         self.plan_storm(rng, length)
         over = time.monotonic() + length
+        self.calm_from = time.monotonic() + DISTURBED * length
         while time.monotonic() < over:
             self.tick()
         self.queue = []
