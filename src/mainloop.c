@@ -350,6 +350,10 @@ static void end_threads(struct mainloop *m)
     post_flush(p->post, process_main(p));
     elector_join(p->elector);
     read_mail(m);
+    while (post_spilled(p->post, process_elector(p), process_main(p)) > 0) {
+        post_flush(p->post, process_elector(p)); /* in the place of its thread, which has ended */
+        read_mail(m);
+    }
 }
 
 /* The last save: nobody else runs, so main does the elector's part as well. */

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #define URGENT_MOST 60000 /* ms a master without a failover keeps its shard in a hurry */
-#define EPOCH_AGAIN 1000  /* ms before the elector is told of the same epoch once more */
+#define EPOCH_AGAIN 1000  /* ms before the elector is told of an epoch not greater than the last */
 
 /* --- texts of a group ------------------------------------------------------------------------ */
 
@@ -141,7 +141,7 @@ static void act_mail(struct shard *s, struct group_host *gh, const struct action
     struct letter letter = {.gid = gh->sg.group->gid};
     if (a->kind == ACTION_BALLOT && a->u.ballot.kind == BALLOT_EPOCH) {
         /* Every group's hellos carry it until it is durable; while a disk hangs that is long. */
-        if (s->epoch_told == a->u.ballot.epoch && s->now - s->epoch_told_at < EPOCH_AGAIN) {
+        if (a->u.ballot.epoch <= s->epoch_told && s->now - s->epoch_told_at < EPOCH_AGAIN) {
             return;
         }
         s->epoch_told = a->u.ballot.epoch;
