@@ -123,7 +123,11 @@ def wait_switched(sentinels, old, patience=15.0, name="mymaster"):
 
 def leader_of(sentinels, since=None):
     """The sentinel that promoted: the only one that said +promoted-slave."""
-    leaders = [s for i, s in enumerate(sentinels)
-               if s.find("+promoted-slave", since=since[i] if since else 0)]
+    def found():
+        return [s for i, s in enumerate(sentinels)
+                if s.find("+promoted-slave", since=since[i] if since else 0)]
+
+    # The new address is published before the events leave: they may be a moment later.
+    leaders = wait_until(found, 5, "+promoted-slave on one of %s" % [s.name for s in sentinels])
     assert len(leaders) == 1, "leaders: %s" % [s.name for s in leaders]
     return leaders[0]
