@@ -98,8 +98,7 @@ class Soak:
     def __init__(self, chosen, where):
         self.options, self.where = chosen, where
         self.live = sys.stdout.isatty()
-        self.findings = Findings(self.say)
-        self.findings.kept_in = where.directory
+        self.findings = Findings(self.say, where.directory)
         self.began = time.monotonic()
         self.ends = self.began + 60 * chosen.minutes
         self.said_at = 0.0
@@ -531,6 +530,9 @@ class Soak:
         for sentinel in self.sentinels:
             sentinel.sample()
             sentinel.log.rotate()
+        self.say("round %d: %s; memory %s MB" % (
+            self.round, "all agree %.1f s after everything was revived" % took if not faults else
+            "no agreement", " / ".join("%.1f" % one.samples[-1][1] for one in self.sentinels)))
 
     # --- agreement -------------------------------------------------------------------------------
 

@@ -283,16 +283,21 @@ class Fleet(lab.Fleet):
 class Findings:
     """What was wrong, each with the history of its group."""
 
-    def __init__(self, say):
-        self.say = say
+    def __init__(self, say, directory):
+        self.say, self.kept_in, self.file = say, directory, None
         self.list = []
         self.actions = []   # (wall time, text) of what we did
         self.sentinels = []
-        self.kept_in = None
 
     def did(self, text):
-        self.actions.append((time.time(), text))
+        """Also written to the file "actions" beside the logs."""
+        now = time.time()
+        self.actions.append((now, text))
         del self.actions[:-60000]
+        if self.file is None:
+            self.file = open(os.path.join(self.kept_in, "actions"), "w", 1)
+        self.file.write("%s %s\n" % (
+            datetime.datetime.fromtimestamp(now).strftime("%H:%M:%S.%f")[:-3], text))
 
     def history(self, group, seconds=150.0, most=160):
         """Everything known of a group lately, as lines."""
@@ -322,6 +327,5 @@ class Findings:
             lines = self.history(group)
             for line in lines if number <= 4 else ():
                 self.say("    | " + line)
-            if self.kept_in:
-                with open(os.path.join(self.kept_in, "violation-%d.txt" % number), "w") as file:
-                    file.write("%s\n%s\n" % (text, "\n".join(lines)))
+            with open(os.path.join(self.kept_in, "violation-%d" % number), "w") as file:
+                file.write("%s\n%s\n" % (text, "\n".join(lines)))
