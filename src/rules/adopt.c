@@ -64,7 +64,7 @@ void adopt_switch(struct step *s, const struct address *addr)
     struct instance *old = g->master, *next = group_find_replica(g, addr);
     assert(!address_equal(&old->addr, addr));
     failover_clear(g, s->now);
-    g->fo.started = g->fo.vote_since = g->fo.barren_until = 0; /* no history: it is new */
+    g->fo.started = g->fo.vote_since = g->fo.barren_since = 0; /* no history: it is new */
     g->fo.own = g->fo.deaf = false;
     g->outage_since = g->quarrel_since = 0;
     if (next != NULL) {
@@ -266,7 +266,7 @@ void adopt_reset(struct step *s)
     g->outage_since = g->quarrel_since = 0;
     g->member_added = s->now; /* those who are still there are heard again first */
     g->fo.started = g->fo.delay_logged = g->fo.vote_since = g->fo.want_at = 0;
-    g->fo.barren_until = 0;
+    g->fo.barren_since = 0;
     g->fo.own = g->fo.deaf = false;
     update_event_instance(s->up, EVENT_RESET_MASTER, g, g->master, NULL);
     group_open_links(s, g->master);

@@ -48,6 +48,14 @@ void failover_cancel(struct step *s)
 
 /* --- beginnings -------------------------------------------------------------------------- */
 
+/* Since when its replicas have no master: one that became a replica itself is s_down only much
+ * later (protocol.md §3), and their broken links would look too old for ever. */
+static ms_t gone_since(const struct instance *master)
+{
+    const bool demoted = master->role == ROLE_REPLICA && master->role_since < master->sdown_since;
+    return demoted ? master->role_since : master->sdown_since;
+}
+
 struct instance *failover_select(const struct group *g, ms_t now)
 {
     const struct select_input in = {
@@ -55,7 +63,7 @@ struct instance *failover_select(const struct group *g, ms_t now)
         .count = g->replica_count,
         .periods = &g->env->periods,
         .now = now,
-        .master_sdown_since = g->master->sdown_since,
+        .master_sdown_since = gone_since(g->master),
         .down_after = g->set.down_after,
         /* A replica that turned master after a vote was promoted by a leader that did not come to
          * its end (design.md §4.8). */
@@ -106,6 +114,17 @@ static ms_t want_time(const struct group *g)
     return g->fo.want_at > at ? g->fo.want_at : at;
 }
 
+/* We led, and there was no replica to promote. To vote for the next who will find none does not end
+ * our delay, or the sentinels would lead in turns, an epoch every other second, for ever. A replica
+ * that is fit ends it, but one that is so for a moment only shall not bring the turns back. */
+static bool barren(const struct group *g, ms_t now)
+{
+    const ms_t since = g->fo.barren_since;
+    if (since == 0 || now >= since + 2 * g->set.failover_timeout)
+        return false;
+    return now < since + g->env->periods.election_timeout || failover_select(g, now) == NULL;
+}
+
 static bool want_open(const struct group *g)
 {
     return (g->master->flags & FLAG_O_DOWN) && !g->env->tilt && !g->env->muted &&
@@ -127,10 +146,7 @@ void failover_want(struct step *s)
     }
     if (fo->wished || s->now < want_time(g))
         return;
-    /* We led, and there was no replica to promote. To vote for the next who will find none does not
-     * end our delay, or the sentinels would lead in turns, an epoch every other second, for ever.
-     */
-    if (s->now < fo->barren_until && failover_select(g, s->now) == NULL)
+    if (barren(g, s->now))
         return;
     wish(s, false);
 }
@@ -331,7 +347,7 @@ static void run_select(struct step *s)
         return;
     struct instance *replica = failover_select(g, s->now);
     if (replica == NULL) {
-        g->fo.barren_until = g->fo.started + 2 * g->set.failover_timeout;
+        g->fo.barren_since = s->now;
         give_up(s, EVENT_ABORT_NO_GOOD_SLAVE);
         return;
     }
@@ -471,9 +487,24 @@ static void reconf_best_effort(struct step *s)
     }
 }
 
+/* A leader we followed closely took our new master for one of his replicas before he heard of us
+ * (among stock voters, who know no lease). Our configuration is the newer one. */
+static void reconf_keep(struct step *s)
+{
+    struct group *g = s->g;
+    struct instance *promoted = g->fo.promoted;
+    if (promoted->role != ROLE_REPLICA || promoted->info_at <= promoted->reconf_sent_at ||
+        s->now - promoted->reconf_sent_at < g->env->periods.ask || !promoted->live.cmd_up)
+        return;
+    update_log(s->up, EVENT_NOTICE,
+               "The new master of '%s' was made a replica: it is promoted once more", g->name);
+    slaveof(s, promoted, NULL);
+}
+
 static void run_reconf(struct step *s)
 {
     struct group *g = s->g;
+    reconf_keep(s);
     reconf_timeouts(s);
     reconf_send(s);
     reconf_poll(s);
@@ -640,6 +671,15 @@ static ms_t reconf_deadline(const struct group *g)
     return at;
 }
 
+/* When barren() is to be looked at again, if nothing comes. */
+static ms_t barren_end(const struct group *g, ms_t now)
+{
+    if (g->fo.barren_since == 0)
+        return 0;
+    const ms_t soon = g->fo.barren_since + g->env->periods.election_timeout;
+    return now < soon ? soon : g->fo.barren_since + 2 * g->set.failover_timeout;
+}
+
 ms_t failover_deadline(const struct group *g, ms_t now)
 {
     const struct failover *fo = &g->fo;
@@ -650,7 +690,7 @@ ms_t failover_deadline(const struct group *g, ms_t now)
     switch (fo->state) {
     case FAILOVER_NONE:
         if (want_open(g) && !fo->wished)
-            at = want_time(g) > fo->barren_until ? want_time(g) : fo->barren_until;
+            at = want_time(g) > barren_end(g, now) ? want_time(g) : barren_end(g, now);
         return at > now ? at : now + 1;
     case FAILOVER_WAIT_START:
     case FAILOVER_UPDATE_CONFIG:

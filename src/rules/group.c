@@ -308,6 +308,11 @@ static void change_settings(struct step *s, const struct group_settings *set)
     down_tick(s);
 }
 
+static bool is_light(enum group_event_kind kind)
+{
+    return kind == GROUP_PONG || kind == GROUP_REPLY || kind == GROUP_PUBSUB || kind == GROUP_HELLO;
+}
+
 /* Events that touch one instance's heartbeat and usually nothing else: no loop over the group, and
  * the deadline may stay, as it only becomes early. Returns whether more has changed. */
 static bool step_light(struct step *s, const struct group_event *ev)
@@ -392,10 +397,15 @@ void group_step(struct group *g, const struct group_event *ev, struct update *up
     struct step s = {.g = g, .now = ev->now, .up = up};
 
     struct group_view before, after;
+    const bool light = is_light(ev->kind);
+    if (light) {
+        if (!step_light(&s, ev))
+            return;
+        up->view_changed = true; /* it may have: that is rare */
+    }
     group_view(g, &before);
-    if (!step_light(&s, ev))
-        return;
-    step_heavy(&s, ev);
+    if (!light)
+        step_heavy(&s, ev);
 
     /* What follows from what has just changed, until nothing more does. */
     down_judge_quorum(&s);

@@ -61,7 +61,7 @@ struct failover {
                        after a vote for another is the elector's (design.md §4.6) */
     bool lost_exec; /* the promotion's transaction failed or its link broke: send it again */
     ms_t want_at;   /* no BALLOT_WANT before (the journal refused), 0: any time */
-    ms_t barren_until; /* our last attempt found no replica: none before, unless one is fit */
+    ms_t barren_since; /* our last attempt found no replica to promote then; 0: none did */
     ms_t vote_since;   /* first vote of this outage, ours or another's; 0: none */
     struct instance *promoted;
 };

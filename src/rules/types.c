@@ -47,6 +47,24 @@ bool runid_known(const struct runid *id)
 
 /* --- addresses ------------------------------------------------------------------------------- */
 
+/* Four decimal numbers without leading zeros, as inet_pton takes them: such a text is canonical as
+ * it is. By hand, as inet_ntop prints and that is most of what a hello costs. */
+static bool ipv4_text(const char *text, size_t len)
+{
+    size_t at = 0;
+    for (int part = 0; part < 4; part++) {
+        unsigned value = 0;
+        const size_t start = at;
+        while (at < len && text[at] >= '0' && text[at] <= '9' && at - start < 3)
+            value = value * 10 + (unsigned)(text[at++] - '0');
+        if (at == start || value > 255 || (text[start] == '0' && at - start > 1))
+            return false;
+        if (part < 3 && (at == len || text[at++] != '.'))
+            return false;
+    }
+    return at == len;
+}
+
 bool address_set(struct address *a, const char *ip, size_t ip_len, int64_t port)
 {
     assert(a != NULL);
@@ -61,11 +79,14 @@ bool address_set(struct address *a, const char *ip, size_t ip_len, int64_t port)
     /* All bytes of an address are defined, so that it may be copied and hashed whole. */
     struct address canonical = {.port = (uint16_t)port};
     unsigned char binary[sizeof(struct in6_addr)];
-    const int family = memchr(text, ':', ip_len) != NULL ? AF_INET6 : AF_INET;
-    if (inet_pton(family, text, binary) != 1)
+    if (memchr(text, ':', ip_len) == NULL) {
+        if (!ipv4_text(text, ip_len))
+            return false;
+        memcpy(canonical.ip, text, ip_len);
+    } else if (inet_pton(AF_INET6, text, binary) != 1 ||
+               inet_ntop(AF_INET6, binary, canonical.ip, sizeof(canonical.ip)) == NULL) {
         return false;
-    if (inet_ntop(family, binary, canonical.ip, sizeof(canonical.ip)) == NULL)
-        return false;
+    }
     *a = canonical;
     return true;
 }

@@ -275,7 +275,7 @@ static void elected(struct world *w, struct sentinel *s, const struct outcome *o
     /* Leaders who find nothing to promote must not follow each other for ever. */
     if (calm(w) && w->phase != PHASE_WARM) {
         const uint64_t turns =
-            1 + (uint64_t)((w->now - w->phase_since) / (2 * w->p.failover_timeout));
+            1 + (uint64_t)((w->now - w->phase_since) / w->p.periods.election_timeout);
         if (++w->elections_of[o->gid] > 3 + w->p.sentinels * turns)
             check_fail(w, VERDICT_LIVENESS, "election-storm", "%u elections of m%u in %lld ms",
                        w->elections_of[o->gid], o->gid, (long long)(w->now - w->phase_since));

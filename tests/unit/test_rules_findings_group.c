@@ -78,6 +78,43 @@ static void fit_replica_ends_the_wait(void **state)
     world_end(&w);
 }
 
+/* The master became a replica: s_down for that comes down-after + 2 info-periods later, longer than
+ * 10 x down-after where that is short, and its replicas' links are broken all the while. */
+static void demoted_master_has_heirs(void **state)
+{
+    struct world w;
+    world_settled(&w, 2, 1, 2);
+    w.auto_elect = true;
+    w.peers[0].says_down = true;
+    w.g->set.down_after = 1000;
+    w.servers[0].role = ROLE_REPLICA;
+    w.servers[0].master = w.servers[2].addr;
+    give_info(&w, inst_of(&w, 0));
+    for (int second = 0; second < 40 && !seen(&w, "+switch-master"); second++) {
+        w.servers[1].link_up = false;
+        w.servers[1].link_down = (second + 1) * 1000;
+        w.servers[2].alive = false;
+        run_for(&w, 1000);
+    }
+    assert_true(seen(&w, "+switch-master"));
+    assert_false(seen(&w, "-failover-abort-no-good-slave"));
+    world_end(&w);
+}
+
+/* A leader of before us took our new master for a replica of his: it is promoted again. */
+static void new_master_is_kept(void **state)
+{
+    struct world w;
+    reconfiguring(&w, 2);
+    run_for(&w, 2000);
+    assert_false(seen(&w, "slaveof 7001 no one"));
+    w.servers[1].role = ROLE_REPLICA;
+    w.servers[1].master = w.servers[2].addr;
+    give_info(&w, inst_of(&w, 1));
+    assert_true(seen(&w, "slaveof 7001 no one"));
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +122,8 @@ int main(void)
         cmocka_unit_test(newer_configuration_ends_the_attempt),
         cmocka_unit_test(no_turns_while_no_replica_is_fit),
         cmocka_unit_test(fit_replica_ends_the_wait),
+        cmocka_unit_test(demoted_master_has_heirs),
+        cmocka_unit_test(new_master_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
