@@ -272,6 +272,9 @@ void ring_close(struct ring *ring)
     if (ring->reader != NULL) {
         ring->reader_free(ring->reader);
     }
+    while (ring->spare_count > 0) {
+        buffer_free(&ring->spare[--ring->spare_count]);
+    }
     free(ring->slots);
     free(ring->later.handles);
     free(ring->dirty.handles);

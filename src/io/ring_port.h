@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "io/buffer.h"
 #include "io/heap.h"
 #include "io/ring.h"
 
@@ -93,6 +94,9 @@ struct ring_backend {
     void (*free)(struct ring *ring);
 };
 
+#define RING_SPARES      64
+#define RING_SPARE_BYTES 1024 /* the largest that is kept */
+
 struct ring { /* first member of the backend's */
     const struct ring_backend *backend;
     struct ring_slot *slots;
@@ -108,6 +112,8 @@ struct ring { /* first member of the backend's */
     void *reader; /* of link.c: one redisReader for all links */
     void (*reader_free)(void *reader);
     struct ring_counters counters;
+    struct buffer spare[RING_SPARES]; /* empty ones with memory, for streams' output */
+    unsigned spare_count;
 };
 
 /* --- for backends ------------------------------------------------------------------------------

@@ -287,6 +287,20 @@ static void send_rest(struct stream *s)
                         s->sending.len - s->sent);
 }
 
+/* The memory of what was sent serves the next output of any stream: an allocation and a release
+ * for each send otherwise. */
+static void keep_buffer(struct stream *s)
+{
+    struct ring *ring = s->object.ring;
+    if (s->sending.cap <= RING_SPARE_BYTES && ring->spare_count < RING_SPARES) {
+        s->sending.len = 0;
+        ring->spare[ring->spare_count++] = s->sending;
+        s->sending = (struct buffer){0};
+    } else {
+        buffer_free(&s->sending);
+    }
+}
+
 static void complete_send(struct stream *s, int result)
 {
     s->sends = false;
@@ -306,7 +320,7 @@ static void complete_send(struct stream *s, int result)
         send_rest(s);
         return;
     }
-    buffer_free(&s->sending);
+    keep_buffer(s);
     s->sent = 0;
     if (s->output.len > 0) {
         mark_dirty(s); /* gathered while this one was on its way */
@@ -575,7 +589,11 @@ struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
 
 struct buffer *stream_output(struct stream *s)
 {
+    struct ring *ring = s->object.ring;
     mark_dirty(s);
+    if (s->output.data == NULL && ring->spare_count > 0) {
+        s->output = ring->spare[--ring->spare_count];
+    }
     return &s->output;
 }
 

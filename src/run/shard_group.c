@@ -229,7 +229,8 @@ static void settle(struct shard *s, struct group_host *gh)
         s->now - g->outage_since > URGENT_MOST) {
         urgent = false; /* a master nobody brings back must not cost a thousand turns a second */
     }
-    if (urgent != gh->urgent) {
+    bool same = urgent == gh->urgent;
+    if (!same) {
         gh->urgent = urgent;
         s->urgent = urgent ? s->urgent + 1 : s->urgent - 1;
         if (urgent) {
@@ -239,6 +240,10 @@ static void settle(struct shard *s, struct group_host *gh)
         }
     }
     ms_t deadline = group_next_deadline(gh->sg.group);
+    if (same && deadline == gh->settled && heap_has(&gh->timer.node)) {
+        return; /* as after most messages */
+    }
+    gh->settled = deadline;
     shard_timer_set(s, &gh->timer, urgent ? deadline : shard_on_grid(s, deadline));
 }
 

@@ -25,6 +25,7 @@ struct group_host {
     struct timer timer; /* first */
     struct shard_group sg;
     bool urgent;
+    ms_t settled; /* the deadline its timer was set for */
 };
 
 /* What it keeps beside a master or replica: instance.host. */
@@ -109,6 +110,8 @@ struct shard {
     uint64_t epoch_told; /* the last epoch of a hello that the elector was told, and when */
     ms_t epoch_told_at;
     ms_t descriptors_told; /* last complaint that there are none left, 0: never */
+    char own_prefix[LIMIT_IP + LIMIT_RUNID + 9]; /* our last hello up to its third comma */
+    size_t own_prefix_len;
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
     struct peer_link *peer_links[PEER_BUCKETS];

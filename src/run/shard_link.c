@@ -161,6 +161,10 @@ static void pubsub_push(void *owner, const redisReply *message)
     struct group_event ev = {.kind = GROUP_PUBSUB};
     server_event(sv, &ev); /* never removes the instance */
     s->counters.hellos++;
+    if (s->own_prefix_len > 0 && (size_t)text->len > s->own_prefix_len &&
+        memcmp(text->str, s->own_prefix, s->own_prefix_len) == 0) {
+        return; /* our own, come back */
+    }
     if (!hello_parse(&hello, text->str, (size_t)text->len)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return;
@@ -263,6 +267,19 @@ static bool command(struct server *sv, uint8_t tag, int argc, const char **argv)
     return link_command(sv->cmd, tag, 0, argc, argv, NULL);
 }
 
+/* Remembers how our hellos begin: address, port, id. A third of all that arrive begin so. */
+static void note_prefix(struct shard *s, const char *text)
+{
+    const char *end = text;
+    for (int commas = 0; commas < 3; end++) {
+        commas += *end == ',';
+    }
+    size_t len = (size_t)(end - text);
+    assert(len <= sizeof s->own_prefix);
+    s->own_prefix_len = len;
+    memcpy(s->own_prefix, text, len);
+}
+
 size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
                     char out[LIMIT_HELLO + 1])
 {
@@ -288,7 +305,9 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
     hello.master = view.current;
     hello.config_epoch = view.config_epoch;
     (void)snprintf(hello.name, sizeof hello.name, "%s", directory_name(p->directory, gid));
-    return hello_format(&hello, out);
+    size_t len = hello_format(&hello, out);
+    note_prefix(s, out);
+    return len;
 }
 
 void server_send(struct shard *s, struct group_host *gh, struct instance *inst, unsigned what)
