@@ -7,6 +7,7 @@
 #include "io/heap.h"
 #include "io/link.h"
 #include "io/listener.h"
+#include "io/text_pack.h"
 #include "run/mail.h"
 #include "run/shard.h"
 
@@ -34,7 +35,7 @@ struct server {
     struct group_host *gh;
     struct instance *inst;
     struct link *cmd, *pubsub;
-    char *info; /* text of the last INFO, for INFO-CACHE */
+    uint8_t *info; /* the last INFO, packed, for INFO-CACHE */
     size_t info_len;
 };
 
@@ -115,10 +116,12 @@ struct shard {
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
     struct peer_link *peer_links[PEER_BUCKETS];
-    uint32_t peer_count;  /* in peers */
-    struct update update; /* scratch of a step */
-    bool stepping;        /* an update is being carried out */
-    struct info *info;    /* scratch */
+    uint32_t peer_count;                /* in peers */
+    struct update update;               /* scratch of a step */
+    bool stepping;                      /* an update is being carried out */
+    struct info *info;                  /* scratch */
+    struct text_template info_template; /* of the INFO texts that servers keep */
+    struct buffer packing;              /* scratch */
     struct prng prng;
     struct shard_counters counters;
     /* start-up handshake */
