@@ -111,6 +111,7 @@ class Soak:
         self.looked_at = 0.0
         self.counts = {}
         self.simple_times, self.complex_times = [], []
+        self.after_last = []          # of all, since the last thing that was done
         self.slowest = (0.0, "", "")  # of the simple ones: seconds, group, when it was over
         self.addresses = {}          # (group, config epoch) → address
         self.pool = concurrent.futures.ThreadPoolExecutor(8)
@@ -255,6 +256,8 @@ class Soak:
                 if group.unserved_since and served:
                     took = now - group.unserved_since
                     (self.simple_times if group.simple else self.complex_times).append(took)
+                    self.after_last.append(now - max(group.unserved_since, group.touched[-1],
+                                                     self.disturbed_at))
                     if group.simple:
                         self.slowest = max(self.slowest, (took, group.name, time.strftime("%X")))
                 group.unserved_since, group.reported = None, False
@@ -669,6 +672,7 @@ class Soak:
         rows = [["outages (looked at twice a second or less)", "count", "median", "99 %", "worst"],
                 ["  simple", *spread(self.simple_times)],
                 ["  while something else was wrong, too", *spread(self.complex_times)],
+                ["  of all, since the last thing that was done", *spread(self.after_last)],
                 ["agreement after everything was revived", *spread(self.heal_times)]]
         for line in lab.table(rows):
             print(line)

@@ -264,3 +264,27 @@ def test_bad_options(tmp_path):
         process = lab.Process("fleet", [lab.find_program("fleet", os.path.join(BUILD, "fleet")),
                                         *arguments], str(tmp_path)).start()
         assert process.child.wait(5) == 2
+
+
+def test_what_is_wrong_in_hellos_is_noted(fleet):
+    master, replica = (Instance(address) for address in members(fleet)[:2])
+    first, second = "a" * 40, "b" * 40
+
+    def say(current, port, config, where=master, runid=first, name="sim0001"):
+        where("PUBLISH", "__sentinel__:hello", "127.0.0.1,26379,%s,%d,%s,127.1.0.1,%d,%d" % (
+            runid, current, name, port, config))
+        return fleet.control("hellos")
+
+    assert say(5, 1000, 4)["findings"] == []
+    assert say(5, 1001, 0, where=replica)["findings"] == []  # nothing decided: no conflict
+    assert say(5, 1000, 4, where=replica, runid=second)["findings"] == []
+    assert say(6, 1001, 6)["findings"] == []
+    heard = say(6, 1002, 6, where=replica, runid=second)
+    assert (heard["conflicts"], heard["backwards"], heard["strays"]) == (1, 0, 0)
+    assert "config epoch 6 is 127.1.0.1:1001" in heard["findings"][0]
+    assert say(6, 1001, 5)["backwards"] == 1   # the config epoch of this connection
+    assert say(5, 1001, 6)["backwards"] == 2   # its current epoch
+    assert say(6, 1001, 6, name="sim0002")["strays"] == 1
+    assert fleet.control("hellos")["seen"] == 8
+    master("PUBLISH", "__sentinel__:hello", "rubbish")
+    assert fleet.control("hellos")["seen"] == 8
