@@ -71,10 +71,10 @@ def test_peer_moves_to_where_nobody_is(watching, fakes):
         master.say(hello(peer, runid, name, master))
     wait_until(lambda: all(peer_flags(sentinel, name, runid) == ["sentinel"] for name in names), 5,
                "the peer is there")
-    link_count = len({number for _, number, _ in peer.commands})
-    assert link_count == 1, "one link for the peer, not %d" % link_count
     wait_until(lambda: sum(words == ["PING"] for _, _, words in peer.commands) >= 3, 5,
                "it has answered a few times")
+    link_count = len({number for _, number, _ in peer.commands})
+    assert link_count == 1, "one link for the peer, not %d" % link_count
 
     nowhere = ("127.0.0.1", free_port())
     masters[0].say(hello(nowhere, runid, "g0", masters[0]))
