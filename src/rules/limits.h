@@ -70,7 +70,7 @@
 #define LIMIT_CONFIG_FILE   (256 * 1024 * 1024)
 
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
-#define TURN_CALM   10 /* ms: link traffic is gathered this long while all is well */
+#define TURN_CALM   20 /* ms: link traffic is gathered this long while all is well */
 #define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
 
 _Static_assert((LIMIT_LANE & (LIMIT_LANE - 1)) == 0, "a ck_ring's size is a power of two");
