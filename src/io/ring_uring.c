@@ -19,6 +19,7 @@
 
 #define BATCH        256 /* completions copied out before they are dispatched */
 #define FEW_WORKS    16  /* completions of an enter below which nothing was left behind */
+#define LOOKS        256 /* turns without need after which half of the buffers go */
 #define BUFFER_GROUP 0
 #define TAG_OP_SHIFT 56
 #define SEND_MOST    ((size_t)1 << 30) /* bytes of one request: its result is an int */
@@ -38,7 +39,12 @@ struct uring {
     struct io_uring_buf_ring *buf_ring;
     uint8_t *memory;
     size_t buf_ring_bytes, memory_bytes;
-    unsigned buffers, buffers_max, buffer_size;
+    unsigned buffers, buffers_first, buffers_max, buffer_size;
+    /* Giving memory back after a burst: while `limit` is not 0, buffers from that one on stay here
+     * as they come back, and when all have, they are buffers no more. */
+    unsigned limit, withheld_count;
+    unsigned used, most_used, looks; /* buffers filled in this turn; the most of the last turns */
+    bool *withheld;                  /* [buffers_max] */
     /* Completions copied out and not yet dispatched: a FIFO that grows. */
     struct completion *copied;
     uint32_t copied_first, copied_count, copied_cap; /* cap: a power of two */
@@ -134,10 +140,60 @@ static void give_buffers(struct uring *u, unsigned first, unsigned count)
     io_uring_buf_ring_advance(u->buf_ring, (int)count);
 }
 
+static void take_back_withheld(struct uring *u)
+{
+    for (unsigned id = u->limit; u->withheld_count > 0; id++) {
+        if (u->withheld[id]) {
+            u->withheld[id] = false;
+            u->withheld_count--;
+            give_buffers(u, id, 1);
+        }
+    }
+    u->limit = 0;
+}
+
+/* A buffer has been read. */
+static void give_back(struct uring *u, unsigned id)
+{
+    if (u->limit == 0 || id < u->limit) {
+        give_buffers(u, id, 1);
+        return;
+    }
+    assert(!u->withheld[id]);
+    u->withheld[id] = true;
+    if (++u->withheld_count == u->buffers - u->limit) {
+        (void)madvise(u->memory + (size_t)u->limit * u->buffer_size,
+                      (size_t)u->withheld_count * u->buffer_size, MADV_DONTNEED);
+        memset(u->withheld + u->limit, 0, u->withheld_count * sizeof *u->withheld);
+        u->buffers = u->limit;
+        u->base.counters.buffers = u->buffers;
+        u->limit = u->withheld_count = 0;
+    }
+}
+
+/* Once a turn: the start of thousands of links, or a failover, takes many buffers, and the kernel
+ * goes through all of them for ever. */
+static void fewer_buffers(struct uring *u)
+{
+    u->most_used = u->used > u->most_used ? u->used : u->most_used;
+    u->used = 0;
+    if (++u->looks < LOOKS) {
+        return;
+    }
+    if (u->limit == 0 && u->buffers > u->buffers_first && u->most_used < u->buffers / 4) {
+        u->limit = u->buffers / 2;
+    }
+    u->looks = u->most_used = 0;
+}
+
 /* They ran out: twice as many from now on. */
 static void more_buffers(struct uring *u)
 {
     u->base.counters.no_buffers++;
+    if (u->limit != 0) {
+        take_back_withheld(u);
+        return;
+    }
     if (u->buffers < u->buffers_max) {
         give_buffers(u, u->buffers, u->buffers);
         u->buffers *= 2;
@@ -163,7 +219,8 @@ static void dispatch(struct uring *u, const struct completion *c)
     }
     ring_dispatch(&u->base, c->tag & (((uint64_t)1 << TAG_OP_SHIFT) - 1), &event);
     if (has_buffer) {
-        give_buffers(u, id, 1);
+        u->used++;
+        give_back(u, id);
     }
 }
 
@@ -303,6 +360,7 @@ static int take_all(struct uring *u)
             (void)entered(u, result);
         }
     } while (done < LIMIT_CQ); /* whoever floods us waits for the next turn */
+    fewer_buffers(u);
     return done;
 }
 
@@ -342,6 +400,7 @@ static void uring_free(struct ring *ring)
         munmap(u->memory, u->memory_bytes);
     }
     free(u->copied);
+    free(u->withheld);
     free(u);
 }
 
@@ -440,6 +499,11 @@ static int setup_buffers(struct uring *u, const struct ring_options *options)
     u->buffers = options->buffers_first > 0 ? options->buffers_first : LIMIT_BUFFERS_FIRST;
     if (u->buffers > u->buffers_max) {
         u->buffers = u->buffers_max;
+    }
+    u->buffers_first = u->buffers;
+    u->withheld = calloc(u->buffers_max, sizeof *u->withheld);
+    if (u->withheld == NULL) {
+        return -ENOMEM;
     }
     assert((u->buffers_max & (u->buffers_max - 1)) == 0 && (u->buffers & (u->buffers - 1)) == 0);
     u->buf_ring_bytes = u->buffers_max * sizeof(struct io_uring_buf);

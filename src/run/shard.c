@@ -407,6 +407,8 @@ void shard_free(struct shard *s)
         return;
     }
     update_free(&s->update);
+    text_template_free(&s->info_template);
+    buffer_free(&s->packing);
     free(s->tunables);
     free(s->info);
     free(s);
