@@ -176,9 +176,9 @@ def test_all_killed_and_restarted(world, three):
     assert voter.saved("leader-epoch", "mymaster") == "41" or any(
         "leader-epoch mymaster 41" in text for text in conf.journal_texts(voter.conf))
     # Its vote for that epoch is given: nobody else gets it.
-    answer = voter.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(port), "41", ids[2])
-    assert answer[2] == 41
-    assert answer[1] in (("*", ids[1]) if world.kind == "redis" else (ids[1],))
+    told = voter.vote(port, 41, ids[2])
+    assert told[1] == 41
+    assert told[0] in (("*", ids[1]) if world.kind == "redis" else (ids[1],))
 
 
 @pytest.mark.vedette_only
@@ -200,9 +200,7 @@ def test_killed_right_after_its_answer(world):
         sentinel.kill()
         sentinel.start(record=False)
         other = candidates[(round_number + 1) % 3]
-        answer = sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(master.port),
-                                   str(epoch), other)
-        assert answer[1:] == [candidate, epoch]
+        assert sentinel.vote(master.port, epoch, other) == [candidate, epoch]
 
 
 @pytest.mark.vedette_only

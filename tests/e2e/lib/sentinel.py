@@ -159,6 +159,15 @@ class Sentinel(Process):
         return dict(line.split(":", 1) for line in text.split("\r\n")
                     if line and not line.startswith("#"))
 
+    def vote(self, port, epoch, candidate):
+        """[whom, epoch] it answers to a request for a vote. In its first moments a sentinel may
+        not yet know the master, and promise nothing: then it is asked again."""
+        def answer():
+            told = self.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", str(port), str(epoch),
+                                 candidate)[1:]
+            return told if told != ["*", 0] else None
+        return wait_until(answer, 3, "%s answers for the master" % self.name)
+
     def myid(self):
         return self.sentinel("MYID")
 
