@@ -324,7 +324,7 @@ SNIPPETS = [
     ("docs/a.md", "see\n/ho" + "me/someone/x\n", [(2, "path:")]),
     ("src/io/a.c", "/* /wo" + "rk/main/x */\n", [(1, "path:")]),
     ("conf/a.service", "ProtectHome=yes\nExecStart=/usr/bin/vedette /etc/x\n", []),
-    ("docs/a.md", "home/root and src/work/x and http://h/home/x are no such paths\n", []),
+    ("docs/a.md", "home/root and src/home/x and http://h/home/x are no such paths\n", []),
 ]
 
 
