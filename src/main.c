@@ -331,6 +331,8 @@ static void fill_options(struct process_options *o, const struct command_line *c
     *o = (struct process_options){
         .shards = cl->shards != 0 ? cl->shards : cores(),
         .port = server->port,
+        .tls_port = server->tls.port,
+        .tls_replication = server->tls.replication,
         .protected_mode = server->protected_mode,
         .deny_scripts_reconfig = config->deny_scripts_reconfig,
         .maxclients = server->maxclients,
@@ -443,7 +445,7 @@ static unsigned long long links_needed(const struct process_options *o, const st
             peers = config->groups[i]->sentinel_count; /* nearly always the same ones */
         }
     }
-    unsigned long long shard = 8 + (o->bind_count > 2 ? o->bind_count : 2);
+    unsigned long long shard = 8 + 2 * (o->bind_count > 2 ? o->bind_count : 2);
     return 2 * servers + peers + shard * o->shards + 24;
 }
 
@@ -509,26 +511,48 @@ static bool port_free(const struct address *at, char *error, size_t error_len)
     return true;
 }
 
-static void prove_port_free(const struct process_options *o)
+static void prove_port_free(const struct process_options *o, uint16_t port, const char *kind)
 {
     char error[256], message[512];
+    if (port != 0 && o->port == o->tls_port) {
+        log_printf(EVENT_WARNING, "port and tls-port are both %u", (unsigned)port);
+        (void)snprintf(message, sizeof message, "Failed listening on port %u (TLS), aborting.",
+                       (unsigned)port);
+        die(message);
+    }
     unsigned count = o->bind_count > 0 ? o->bind_count : 1;
-    for (unsigned i = 0; o->port != 0 && i < count; i++) {
+    for (unsigned i = 0; port != 0 && i < count; i++) {
         const char *ip = o->bind_count > 0 ? o->bind[i] : "0.0.0.0";
         struct address at;
-        if (!address_set(&at, ip, strlen(ip), o->port)) {
+        if (!address_set(&at, ip, strlen(ip), port)) {
             (void)snprintf(message, sizeof message, "bind: '%s' is not an IP address", ip);
             die(message);
         }
         if (!port_free(&at, error, sizeof error) &&
             !(o->bind_count > 0 && o->bind_optional[i] && errno != EADDRINUSE)) {
             log_printf(EVENT_WARNING, "Could not create server TCP listening socket %s:%u: %s", ip,
-                       (unsigned)o->port, error);
-            (void)snprintf(message, sizeof message, "Failed listening on port %u (tcp), aborting.",
-                           (unsigned)o->port);
+                       (unsigned)port, error);
+            (void)snprintf(message, sizeof message, "Failed listening on port %u (%s), aborting.",
+                           (unsigned)port, kind);
             die(message);
         }
     }
+}
+
+static void load_certificates(struct mainloop *m)
+{
+    const struct config_tls *config = &m->config->server.tls;
+    char error[1024];
+    if (!certificates_load(&m->certificates, config, error, sizeof error)) {
+        log_printf(EVENT_WARNING, "%s", error);
+        die("Failed to configure TLS. Check logs for more info.");
+    }
+    bool lone = (config->client_cert_file == NULL) != (config->client_key_file == NULL);
+    if (m->certificates.tls != NULL && lone) {
+        log_printf(EVENT_WARNING, "tls-client-cert-file and tls-client-key-file go together: only "
+                                  "one of them is given, so both are ignored");
+    }
+    m->process->tls = m->certificates.tls;
 }
 
 static void daemonize(void)
@@ -649,6 +673,7 @@ static void end(struct process *p, struct mainloop *m)
         (void)unlink(pidfile_path(&m->config->server));
     }
     journal_close(m->journal);
+    certificates_free(&m->certificates);
     config_free(m->config);
     close(m->signals);
 }
@@ -658,7 +683,7 @@ static void greet(const struct process *p, const struct config *config)
     log_printf(EVENT_WARNING, "vedette %s is starting, compatible with Redis Sentinel %s",
                VEDETTE_VERSION, VEDETTE_REDIS_VERSION);
     log_printf(EVENT_NOTICE, "Running mode=sentinel, port=%u, %u shards.",
-               (unsigned)p->options.port, p->options.shards);
+               (unsigned)process_shown_port(p), p->options.shards);
     for (size_t i = 0; i < config->note_count; i++) {
         log_printf(EVENT_WARNING, "%s", config->notes[i]);
     }
@@ -703,7 +728,9 @@ int main(int argc, char **argv)
     log_level(m.tunables.loglevel);
     m.process = make_process(&cl, m.config, path);
     take_descriptors(&m.process->options, m.config);
-    prove_port_free(&m.process->options);
+    load_certificates(&m);
+    prove_port_free(&m.process->options, m.process->options.port, "tcp");
+    prove_port_free(&m.process->options, m.process->options.tls_port, "TLS");
     begin_journal(m.journal, m.config);
     write_pidfile(server);
     greet(m.process, m.config);

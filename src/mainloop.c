@@ -291,6 +291,7 @@ static void read_signals(struct mainloop *m)
         if (info.ssi_signo == SIGHUP) {
             log_reopen(true);
             log_printf(EVENT_NOTICE, "Log reopened (SIGHUP)");
+            certificates_reload(&m->certificates);
         } else {
             log_printf(EVENT_WARNING, "Received %s scheduling shutdown...",
                        info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
@@ -313,6 +314,7 @@ static void turn(struct mainloop *m)
     }
     if (now >= m->next_second) {
         log_reopen(false);
+        certificates_watch(&m->certificates);
         m->next_second = now + 1000;
     }
     post_flush(m->process->post, process_main(m->process));

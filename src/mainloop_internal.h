@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "certificates.h"
 #include "config/config.h"
 #include "io/journal.h"
 #include "run/mainloop.h"
@@ -25,6 +26,7 @@ struct mainloop {
     struct config *config;
     struct journal *journal; /* the elector's while the threads run */
     struct tunables tunables;
+    struct certificates certificates;
     int signals; /* signalfd */
     bool stopping;
     int exit_code;

@@ -208,9 +208,9 @@ static void admin_stop(void *admin)
     free(a);
 }
 
-static void admin_accepted(void *admin, int fd)
+static void admin_accepted(void *admin, int fd, bool tls)
 {
-    client_accept(admin, fd);
+    client_accept(admin, fd, tls);
 }
 
 static void admin_event(void *admin, const struct event_note *note)

@@ -436,7 +436,7 @@ static const char *refusal(struct process *p, const struct address *peer)
     return NULL;
 }
 
-void client_accept(struct admin *a, int fd)
+void client_accept(struct admin *a, int fd, bool tls)
 {
     struct process *p = a->process;
     struct client *c = allocated(calloc(1, sizeof *c));
@@ -456,8 +456,8 @@ void client_accept(struct admin *a, int fd)
     atomic_fetch_add_explicit(&p->counters.clients, 1, memory_order_relaxed);
     c->id =
         1 + atomic_fetch_add_explicit(&p->counters.connections_received, 1, memory_order_relaxed);
-    c->stream =
-        stream_adopt(shard_client_ring(a->shard), fd, p->options.tcp_keepalive, &client_stream, c);
+    c->stream = stream_adopt_tls(shard_client_ring(a->shard), fd, p->options.tcp_keepalive,
+                                 tls ? p->tls : NULL, &client_stream, c);
     if (!stream_peer(c->stream, &c->peer)) {
         c->peer = (struct address){.ip = "?"};
     }

@@ -104,8 +104,9 @@ struct admin {
 };
 
 /* --- connections ----------------------------------------------------------------------------- */
-/* Takes fd. Refuses it, with the reason, beyond maxclients and in protected mode. */
-void client_accept(struct admin *a, int fd);
+/* Takes fd, a connection to the tls-port or the plain one. Refuses it, with the reason, beyond
+ * maxclients and in protected mode. */
+void client_accept(struct admin *a, int fd, bool tls);
 /* Marks it for closing, its unsent replies lost. */
 void client_close(struct client *c);
 /* Marks it for closing behind its replies; nothing it sends is read any more. */

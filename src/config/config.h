@@ -58,6 +58,24 @@ struct config_bind {
     bool optional; /* was written with a leading '-': no error when it is absent */
 };
 
+enum config_tls_auth { CONFIG_TLS_AUTH_NO, CONFIG_TLS_AUTH_YES, CONFIG_TLS_AUTH_OPTIONAL };
+
+/* tls-…: all texts are owned; NULL where the option is not set. The files are not looked at here.
+ */
+struct config_tls {
+    uint16_t port;    /* 0: none */
+    bool replication; /* outgoing links speak TLS */
+    bool cluster;     /* means nothing to a sentinel */
+    char *cert_file, *key_file, *key_file_pass;
+    char *client_cert_file, *client_key_file, *client_key_file_pass;
+    char *ca_cert_file, *ca_cert_dir;
+    enum config_tls_auth auth_clients; /* default yes */
+    char *protocols, *ciphers, *ciphersuites, *dh_params_file;
+    bool prefer_server_ciphers;
+    bool session_caching;                               /* default yes */
+    unsigned session_cache_size, session_cache_timeout; /* 20480 sessions, 300 seconds */
+};
+
 /* All texts are owned; NULL where the option is not set. */
 struct config_server {
     uint16_t port;             /* 26379; 0: no TCP port */
@@ -83,6 +101,7 @@ struct config_server {
     size_t rename_count;
     struct config_output_limit normal_limit, pubsub_limit;
     uint64_t client_query_buffer_limit, proto_max_bulk_len; /* bytes */
+    struct config_tls tls;
     char *unixsocket;
     unsigned unixsocketperm; /* 0: as umask leaves it */
 };

@@ -262,6 +262,19 @@ static bool apply_supervised(struct load *load, const struct words *w)
     return true;
 }
 
+static bool apply_tls_auth(struct load *load, const struct words *w)
+{
+    static const struct choice kinds[] = {{"no", CONFIG_TLS_AUTH_NO},
+                                          {"yes", CONFIG_TLS_AUTH_YES},
+                                          {"optional", CONFIG_TLS_AUTH_OPTIONAL}};
+    int kind = CONFIG_TLS_AUTH_YES;
+    if (!one_argument(load, w) || !choose(load, w->item[1], kinds, 3, &kind)) {
+        return false;
+    }
+    load->cfg->server.tls.auth_clients = (enum config_tls_auth)kind;
+    return true;
+}
+
 static bool apply_unixsocketperm(struct load *load, const struct words *w)
 {
     if (!one_argument(load, w)) {
@@ -448,8 +461,26 @@ static const struct directive directives[] = {
     SPECIAL("unixsocketperm", apply_unixsocketperm),
     SPECIAL("user", apply_user),
     SPECIAL("aclfile", apply_unsupported),
-    SPECIAL("tls-port", apply_unsupported),
-    SPECIAL("tls-replication", apply_unsupported),
+    {"tls-port", D_PORT, AT(tls.port), 0, 65535, NULL},
+    FLAG("tls-replication", tls.replication),
+    FLAG("tls-cluster", tls.cluster),
+    TEXT("tls-cert-file", tls.cert_file),
+    TEXT("tls-key-file", tls.key_file),
+    TEXT("tls-key-file-pass", tls.key_file_pass),
+    TEXT("tls-client-cert-file", tls.client_cert_file),
+    TEXT("tls-client-key-file", tls.client_key_file),
+    TEXT("tls-client-key-file-pass", tls.client_key_file_pass),
+    TEXT("tls-ca-cert-file", tls.ca_cert_file),
+    TEXT("tls-ca-cert-dir", tls.ca_cert_dir),
+    SPECIAL("tls-auth-clients", apply_tls_auth),
+    TEXT("tls-protocols", tls.protocols),
+    TEXT("tls-ciphers", tls.ciphers),
+    TEXT("tls-ciphersuites", tls.ciphersuites),
+    TEXT("tls-dh-params-file", tls.dh_params_file),
+    FLAG("tls-prefer-server-ciphers", tls.prefer_server_ciphers),
+    FLAG("tls-session-caching", tls.session_caching),
+    NUMBER("tls-session-cache-size", tls.session_cache_size, 0, INT32_MAX),
+    NUMBER("tls-session-cache-timeout", tls.session_cache_timeout, 0, INT32_MAX),
 };
 
 _Static_assert(sizeof(int) == sizeof(unsigned), "tcp-backlog is stored as an unsigned");
@@ -543,6 +574,10 @@ void directive_defaults(struct config_server *server)
         .maxclients = LIMIT_CLIENTS,
         .tcp_keepalive = 300,
         .tcp_backlog = 511,
+        .tls = {.auth_clients = CONFIG_TLS_AUTH_YES,
+                .session_caching = true,
+                .session_cache_size = 20480,
+                .session_cache_timeout = 300},
         .pubsub_limit = {32u << 20, 8u << 20, 60},
         .client_query_buffer_limit = 1u << 30,
         .proto_max_bulk_len = 512u << 20,
@@ -557,9 +592,26 @@ void directive_free(struct config_server *server)
         rename_drop(&server->renames, &server->rename_count, server->renames[0].from);
     }
     free(server->renames);
-    char *texts[] = {server->bind_source_addr, server->dir,          server->pidfile,
-                     server->logfile,          server->syslog_ident, server->requirepass,
-                     server->unixsocket};
+    const struct config_tls *tls = &server->tls;
+    char *texts[] = {server->bind_source_addr,
+                     server->dir,
+                     server->pidfile,
+                     server->logfile,
+                     server->syslog_ident,
+                     server->requirepass,
+                     server->unixsocket,
+                     tls->cert_file,
+                     tls->key_file,
+                     tls->key_file_pass,
+                     tls->client_cert_file,
+                     tls->client_key_file,
+                     tls->client_key_file_pass,
+                     tls->ca_cert_file,
+                     tls->ca_cert_dir,
+                     tls->protocols,
+                     tls->ciphers,
+                     tls->ciphersuites,
+                     tls->dh_params_file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free(texts[i]);
     }

@@ -292,25 +292,7 @@ static const char *const silent[] = {"acl-pubsub-default",
                                      "ignore-warnings",
                                      "latency-tracking-info-percentiles",
                                      "proc-title-template",
-                                     "set-proc-title",
-                                     "tls-auth-clients",
-                                     "tls-ca-cert-dir",
-                                     "tls-ca-cert-file",
-                                     "tls-cert-file",
-                                     "tls-ciphers",
-                                     "tls-ciphersuites",
-                                     "tls-client-cert-file",
-                                     "tls-client-key-file",
-                                     "tls-client-key-file-pass",
-                                     "tls-cluster",
-                                     "tls-dh-params-file",
-                                     "tls-key-file",
-                                     "tls-key-file-pass",
-                                     "tls-prefer-server-ciphers",
-                                     "tls-protocols",
-                                     "tls-session-cache-size",
-                                     "tls-session-cache-timeout",
-                                     "tls-session-caching"};
+                                     "set-proc-title"};
 
 static int compare(const void *name, const void *entry)
 {

@@ -421,7 +421,10 @@ static void on_down(void *owner, int error)
     struct link *l = owner;
     assert(!l->gone);
     l->gone = true;
-    l->ops->down(l->owner, error == 0 ? "closed by the other side" : strerror(error));
+    const char *why = stream_why(l->stream);
+    l->ops->down(l->owner, why != NULL  ? why
+                           : error == 0 ? "closed by the other side"
+                                        : strerror(error));
     link_free(l);
 }
 
@@ -455,7 +458,7 @@ struct link *link_open(struct ring *ring, const struct link_options *options,
     l->pending = l->few;
     l->pending_cap = PENDING_INLINE;
     link_set_pending_max(l, options->pending_max);
-    l->stream = stream_connect(ring, &options->to, options->bind, &stream_ops, l);
+    l->stream = stream_connect_tls(ring, &options->to, options->bind, options->tls, &stream_ops, l);
     greet(l, options);
     return l;
 }

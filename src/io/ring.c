@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLOSE_PATIENCE 1000 /* ms ring_close waits for the kernel to let go of lent memory */
@@ -149,6 +150,55 @@ static int run_timers(struct ring *ring)
     return ran;
 }
 
+/* --- work ---------------------------------------------------------------------------------------
+ */
+void ring_call_work(struct ring_object *object)
+{
+    struct ring *ring = object->ring;
+    /* A queue that never runs empty must not grow for ever. */
+    if (ring->work.count == ring->work.cap && ring->work_done >= ring->work.count / 2) {
+        ring->work.count -= ring->work_done;
+        if (ring->work.count > 0) {
+            memmove(ring->work.handles, ring->work.handles + ring->work_done,
+                    ring->work.count * sizeof *ring->work.handles);
+        }
+        ring->work_done = 0;
+    }
+    list_add(&ring->work, object->handle);
+}
+
+static bool has_work(const struct ring *ring)
+{
+    return ring->work.count > ring->work_done;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int run_work(struct ring *ring)
+{
+    int ran = 0;
+    if (!has_work(ring)) {
+        return 0;
+    }
+    int64_t until = now_ns() + (int64_t)LIMIT_TLS_WORK * NS_PER_MS;
+    do {
+        struct ring_object *object = find(ring, ring->work.handles[ring->work_done++]);
+        if (object != NULL) {
+            object->ops->work(object); /* may add to the list */
+            ran++;
+        }
+    } while (has_work(ring) && now_ns() < until);
+    if (!has_work(ring)) {
+        ring->work.count = ring->work_done = 0;
+    }
+    return ran;
+}
+
 /* --- turns --------------------------------------------------------------------------------------
  */
 void ring_init(struct ring *ring, const struct ring_backend *backend,
@@ -193,6 +243,7 @@ static int turn(struct ring *ring, int64_t timeout_ns)
     int done = ring->backend->enter(ring, timeout_ns);
     done += run_list(ring, &ring->later, run_later);
     done += run_timers(ring);
+    done += run_work(ring);
     ring->inside = false;
     return done;
 }
@@ -201,7 +252,7 @@ int ring_wait_ns(struct ring *ring, int64_t timeout_ns)
 {
     if (timeout_ns != 0) {
         ms_t next = heap_next(&ring->timers);
-        if (ring->later.count > 0) {
+        if (ring->later.count > 0 || has_work(ring)) {
             timeout_ns = 0;
         } else if (next != MS_NEVER) {
             ms_t left = next - clock_now();
@@ -241,7 +292,7 @@ void ring_flush(struct ring *ring)
 ms_t ring_next_deadline(const struct ring *ring)
 {
     /* 1 lies in the past of every clock. */
-    return ring->later.count > 0 ? 1 : heap_next(&ring->timers);
+    return ring->later.count > 0 || has_work(ring) ? 1 : heap_next(&ring->timers);
 }
 
 struct ring *ring_open(const struct ring_options *options, char *error, size_t error_len)
@@ -278,6 +329,7 @@ void ring_close(struct ring *ring)
     free(ring->slots);
     free(ring->later.handles);
     free(ring->dirty.handles);
+    free(ring->work.handles);
     heap_free(&ring->timers);
     ring->backend->free(ring);
 }

@@ -98,8 +98,11 @@ struct ring_counters {
     uint64_t cq_overflows;      /* times the kernel had to keep completions back */
     uint64_t sq_full;           /* times a submission needed another to go first */
     uint64_t interrupted, busy; /* EINTR; EAGAIN and EBUSY of the system call */
-    uint32_t buffers;           /* provided buffers now */
-    uint32_t objects;           /* streams, listeners, watches alive, closing ones included */
+    uint64_t handshakes,
+        handshake_failures;      /* TLS, incoming and outgoing; time-outs are failures */
+    uint64_t handshakes_refused; /* beyond LIMIT_TLS_PENDING */
+    uint32_t buffers;            /* provided buffers now */
+    uint32_t objects;            /* streams, listeners, watches alive, closing ones included */
 };
 void ring_counters(const struct ring *ring, struct ring_counters *out);
 /* What the kernel granted, for INFO and the log: "io_uring (single issuer, deferred)" or the like.

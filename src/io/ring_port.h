@@ -43,6 +43,8 @@ struct ring_object_ops {
     void (*later)(struct ring_object *object);
     /* ring_call_flush was called: ring_flush runs. */
     void (*flush)(struct ring_object *object);
+    /* ring_call_work was called, and its turn has come. NULL: never called. */
+    void (*work)(struct ring_object *object);
     /* ring_close: go as if closed by the owner. */
     void (*abandon)(struct ring_object *object);
 };
@@ -102,8 +104,9 @@ struct ring { /* first member of the backend's */
     struct ring_slot *slots;
     uint32_t slot_count, slot_cap, slot_free;
     struct heap timers;
-    struct handle_list later, dirty;
-    bool inside; /* callbacks are running */
+    struct handle_list later, dirty, work;
+    size_t work_done; /* of work: those before it have had their turn */
+    bool inside;      /* callbacks are running */
     /* Completions so far that no owner needs to hear of, such as a send that went through: they do
      * not end a wait. */
     uint64_t silent;
@@ -114,6 +117,7 @@ struct ring { /* first member of the backend's */
     struct ring_counters counters;
     struct buffer spare[RING_SPARES]; /* empty ones with memory, for streams' output */
     unsigned spare_count;
+    uint32_t shaking; /* incoming TLS handshakes under way: LIMIT_TLS_PENDING */
 };
 
 /* --- for backends ------------------------------------------------------------------------------
@@ -136,6 +140,10 @@ void ring_register(struct ring *ring, struct ring_object *object,
 void ring_unregister(struct ring_object *object);
 /* ops->later runs in the next ring_wait or ring_gather, which does not wait. */
 void ring_call_later(struct ring_object *object);
+/* ops->work runs in a ring_wait or ring_gather to come, which does not wait: in the order of the
+ * calls, at least one and LIMIT_TLS_WORK ms worth of them a turn. For what costs milliseconds.
+ * Call once per run. */
+void ring_call_work(struct ring_object *object);
 /* ops->flush runs in the next ring_flush. Call once per flush. */
 void ring_call_flush(struct ring_object *object);
 /* ops->expired runs at `deadline` or soon after; MS_NEVER: not. */

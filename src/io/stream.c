@@ -1,7 +1,7 @@
 #include "io/stream.h"
 
 #include "io/clock.h"
-#include "io/ring_port.h"
+#include "io/stream_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,40 +13,6 @@
 #include <unistd.h>
 
 #define KEEPALIVE_IDLE 300 /* seconds, of outgoing connections */
-
-enum stream_state {
-    STREAM_CONNECTING,
-    STREAM_UP,
-    STREAM_LINGERING, /* the owner is gone; output, then the peer's end, are waited for */
-    STREAM_CLOSED,    /* the kernel still holds what we lent it, or a callback is running */
-};
-
-struct stream {
-    struct ring_object object; /* first */
-    const struct stream_ops *ops;
-    void *owner;
-    struct buffer output;            /* gathers */
-    struct buffer sending;           /* lent to the kernel while `sends` */
-    size_t sent;                     /* of sending */
-    struct buffer *held;             /* arrived while paused; NULL: nothing */
-    struct sockaddr_storage *target; /* lent to the kernel while `connects` */
-    struct ring *moves_to;           /* NULL: stays */
-    int fd;
-    int error;          /* with `ended` */
-    uint8_t state;      /* enum stream_state */
-    uint8_t depth;      /* running callbacks and handlers: not to be freed */
-    bool receives : 1;  /* a receive is with the kernel */
-    bool cancelled : 1; /* that one was told to end */
-    bool sends : 1;     /* a send is with the kernel */
-    bool connects : 1;  /* a connect is with the kernel */
-    bool paused : 1;
-    bool dirty : 1;             /* in the ring's flush list */
-    bool later : 1;             /* in the ring's list for later */
-    bool ended : 1;             /* down() is due, once what is held has been delivered */
-    bool peer_ended : 1;        /* lingering: nothing more will arrive */
-    bool half_closed : 1;       /* lingering: our sending half is closed */
-    struct address local, peer; /* ip empty: unknown */
-};
 
 static struct stream *stream_of(struct ring_object *object)
 {
@@ -69,18 +35,19 @@ static void reap(struct stream *s)
     if (s->state == STREAM_CLOSED && s->depth == 0 && !s->sends && !s->connects) {
         ring_unregister(&s->object);
         buffer_free(&s->sending);
+        stream_tls_free(s);
         free(s->target);
         free(s);
     }
 }
 
-static void enter(struct stream *s)
+void stream_enter(struct stream *s)
 {
     assert(s->depth < UINT8_MAX);
     s->depth++;
 }
 
-static void leave(struct stream *s)
+void stream_leave(struct stream *s)
 {
     assert(s->depth > 0);
     s->depth--;
@@ -117,9 +84,16 @@ static void shut(struct stream *s)
             s->fd = -1;
         }
         buffer_free(&s->output);
+        stream_tls_shut(s);
         drop_held(s);
     }
     reap(s);
+}
+
+/* Whether there is output that no send has taken yet. */
+static bool has_output(const struct stream *s)
+{
+    return s->output.len > 0 || stream_tls_unsent(s) > 0;
 }
 
 /* The owner is gone or about to go, and all output was sent: tells the peer so, and waits for its
@@ -127,7 +101,11 @@ static void shut(struct stream *s)
 static void linger_on(struct stream *s)
 {
     assert(s->state == STREAM_LINGERING);
-    if (s->sends || s->output.len > 0) {
+    if (s->sends || has_output(s)) {
+        return;
+    }
+    if (!s->half_closed && stream_tls_farewell(s)) {
+        stream_mark_dirty(s);
         return;
     }
     if (!s->half_closed) {
@@ -139,7 +117,7 @@ static void linger_on(struct stream *s)
     }
 }
 
-static void mark_dirty(struct stream *s)
+void stream_mark_dirty(struct stream *s)
 {
     if (!s->dirty) {
         s->dirty = true;
@@ -147,7 +125,7 @@ static void mark_dirty(struct stream *s)
     }
 }
 
-static void mark_later(struct stream *s)
+void stream_mark_later(struct stream *s)
 {
     if (!s->later) {
         s->later = true;
@@ -164,7 +142,29 @@ static void receive(struct stream *s)
     ring->backend->recv(ring, s->object.handle, s->fd);
 }
 
-static void cancel_receive(struct stream *s)
+/* Whether bytes of the peer are of use now. */
+static bool wants_bytes(const struct stream *s)
+{
+    switch (s->state) {
+    case STREAM_SHAKING:
+        return !s->ended && stream_tls_takes_more(s);
+    case STREAM_UP:
+        return !s->paused && !s->ended && s->moves_to == NULL;
+    case STREAM_LINGERING:
+        return !s->peer_ended;
+    default:
+        return false;
+    }
+}
+
+void stream_receive_on(struct stream *s)
+{
+    if (!s->receives && wants_bytes(s)) {
+        receive(s);
+    }
+}
+
+void stream_cancel_receive(struct stream *s)
 {
     struct ring *ring = s->object.ring;
     if (s->receives && !s->cancelled) {
@@ -173,21 +173,19 @@ static void cancel_receive(struct stream *s)
     }
 }
 
-static void start_lingering(struct stream *s)
+static void start_lingering(struct stream *s, ms_t patience)
 {
     s->moves_to = NULL;
     s->state = STREAM_LINGERING;
     s->paused = false;
     drop_held(s);
-    ring_set_timer(&s->object, clock_now() + LIMIT_LINGER);
-    if (!s->receives && !s->peer_ended) {
-        receive(s);
-    }
+    ring_set_timer(&s->object, clock_now() + patience);
+    stream_receive_on(s);
     linger_on(s);
 }
 
 /* Tells the owner that it is over. Between enter and leave. */
-static void end(struct stream *s, int error)
+void stream_end(struct stream *s, int error)
 {
     if (s->state == STREAM_LINGERING) {
         shut(s);
@@ -199,13 +197,18 @@ static void end(struct stream *s, int error)
     bool was_up = s->state == STREAM_UP;
     s->state = STREAM_LINGERING; /* no callback comes after this one */
     ring_set_timer(&s->object, MS_NEVER);
-    s->peer_ended = true;
+    bool alert = error != 0 && stream_tls_has_alert(s);
+    s->peer_ended = !alert;
     s->ops->down(s->owner, error);
     if (s->state == STREAM_CLOSED) {
         return;
     }
-    if (was_up && error == 0 && (s->sends || s->output.len > 0)) {
-        start_lingering(s);
+    if (was_up && error == 0 && (s->sends || has_output(s))) {
+        start_lingering(s, LIMIT_LINGER);
+    } else if (alert) {
+        buffer_free(&s->output);
+        stream_mark_dirty(s);
+        start_lingering(s, LIMIT_TLS_LINGER);
     } else {
         shut(s);
     }
@@ -224,13 +227,9 @@ static void hold(struct stream *s, const uint8_t *bytes, size_t len)
     buffer_append(s->held, bytes, len);
 }
 
-static void arrived(struct stream *s, const uint8_t *bytes, size_t len)
+void stream_deliver(struct stream *s, const uint8_t *bytes, size_t len)
 {
-    counters(s)->receives++;
-    counters(s)->receive_bytes += len;
-    if (s->state != STREAM_UP) {
-        return; /* lingering: nobody wants it */
-    }
+    assert(s->state == STREAM_UP);
     if (s->paused || s->held != NULL) {
         hold(s, bytes, len);
     } else {
@@ -238,10 +237,25 @@ static void arrived(struct stream *s, const uint8_t *bytes, size_t len)
     }
 }
 
-/* The peer's end, or an error of the receiving side. */
-static void receive_ended(struct stream *s, int error)
+static void arrived(struct stream *s, const uint8_t *bytes, size_t len)
 {
+    counters(s)->receives++;
+    counters(s)->receive_bytes += len;
     if (s->state == STREAM_LINGERING) {
+        return; /* nobody wants it */
+    }
+    if (s->tls != NULL) {
+        stream_tls_arrived(s, bytes, len);
+    } else if (s->state == STREAM_UP) {
+        stream_deliver(s, bytes, len);
+    }
+}
+
+void stream_receive_ended(struct stream *s, int error)
+{
+    if (s->state == STREAM_SHAKING) {
+        stream_tls_receive_ended(s, error);
+    } else if (s->state == STREAM_LINGERING) {
         s->peer_ended = true;
         if (error != 0) {
             shut(s);
@@ -252,7 +266,7 @@ static void receive_ended(struct stream *s, int error)
         s->ended = true; /* what is held comes first */
         s->error = error;
     } else {
-        end(s, error);
+        stream_end(s, error);
     }
 }
 
@@ -264,14 +278,12 @@ static void complete_receive(struct stream *s, const struct ring_event *event)
     if (event->result > 0) {
         arrived(s, event->bytes, (size_t)event->result);
     } else if (event->result == 0) {
-        receive_ended(s, 0);
+        stream_receive_ended(s, 0);
     } else if (event->result != -ENOBUFS && event->result != -ECANCELED &&
                event->result != -EINTR && event->result != -EAGAIN) {
-        receive_ended(s, -event->result);
+        stream_receive_ended(s, -event->result);
     }
-    bool wanted = (s->state == STREAM_UP && !s->paused && !s->ended && s->moves_to == NULL) ||
-                  (s->state == STREAM_LINGERING && !s->peer_ended);
-    if (wanted && !s->receives) {
+    if (wants_bytes(s) && !s->receives) {
         counters(s)->rearmed++;
         receive(s);
     }
@@ -289,15 +301,15 @@ static void send_rest(struct stream *s)
 
 /* The memory of what was sent serves the next output of any stream: an allocation and a release
  * for each send otherwise. */
-static void keep_buffer(struct stream *s)
+void stream_keep_buffer(struct stream *s, struct buffer *b)
 {
     struct ring *ring = s->object.ring;
-    if (s->sending.cap <= RING_SPARE_BYTES && ring->spare_count < RING_SPARES) {
-        s->sending.len = 0;
-        ring->spare[ring->spare_count++] = s->sending;
-        s->sending = (struct buffer){0};
+    if (b->data != NULL && b->cap <= RING_SPARE_BYTES && ring->spare_count < RING_SPARES) {
+        b->len = 0;
+        ring->spare[ring->spare_count++] = *b;
+        *b = (struct buffer){0};
     } else {
-        buffer_free(&s->sending);
+        buffer_free(b);
     }
 }
 
@@ -308,7 +320,7 @@ static void complete_send(struct stream *s, int result)
         return;
     }
     if (result <= 0 && result != -EINTR && result != -EAGAIN) {
-        end(s, result < 0 ? -result : EPIPE);
+        stream_end(s, result < 0 ? -result : EPIPE);
         return;
     }
     if (result > 0) {
@@ -320,13 +332,13 @@ static void complete_send(struct stream *s, int result)
         send_rest(s);
         return;
     }
-    keep_buffer(s);
+    stream_keep_buffer(s, &s->sending);
     s->sent = 0;
-    if (s->output.len > 0) {
-        mark_dirty(s); /* gathered while this one was on its way */
+    if (has_output(s)) {
+        stream_mark_dirty(s); /* gathered while this one was on its way */
     } else if (s->state == STREAM_LINGERING) {
         linger_on(s);
-    } else if (s->ops->drained != NULL) {
+    } else if (s->state == STREAM_UP && s->ops->drained != NULL) {
         s->ops->drained(s->owner);
     } else {
         s->object.ring->silent++;
@@ -346,6 +358,23 @@ static void read_addresses(struct stream *s, bool peer_too)
     }
 }
 
+void stream_is_up(struct stream *s, bool tell)
+{
+    assert(s->state == STREAM_CONNECTING || s->state == STREAM_SHAKING);
+    s->state = STREAM_UP;
+    ring_set_timer(&s->object, MS_NEVER);
+    if (s->paused) {
+        stream_cancel_receive(s);
+    }
+    stream_receive_on(s);
+    if (s->output.len > 0) {
+        stream_mark_dirty(s);
+    }
+    if (tell) {
+        s->ops->up(s->owner);
+    }
+}
+
 static void complete_connect(struct stream *s, int result)
 {
     s->connects = false;
@@ -356,22 +385,15 @@ static void complete_connect(struct stream *s, int result)
     }
     if (result < 0) {
         counters(s)->connect_failures++;
-        end(s, -result);
+        stream_end(s, -result);
         return;
     }
-    if (s->state == STREAM_CONNECTING) {
-        s->state = STREAM_UP;
-        ring_set_timer(&s->object, MS_NEVER);
-    }
+    ring_set_timer(&s->object, MS_NEVER);
     read_addresses(s, false);
-    if (!s->paused) {
-        receive(s);
-    }
-    if (s->output.len > 0) {
-        mark_dirty(s);
-    }
-    if (s->state == STREAM_UP) {
-        s->ops->up(s->owner);
+    if (s->tls != NULL) {
+        stream_tls_begin(s);
+    } else {
+        stream_is_up(s, true);
     }
 }
 
@@ -402,7 +424,7 @@ static void move_on(struct stream *s)
 static void on_complete(struct ring_object *object, const struct ring_event *event)
 {
     struct stream *s = stream_of(object);
-    enter(s);
+    stream_enter(s);
     switch (event->op) {
     case RING_OP_RECV:
         if (s->state == STREAM_CLOSED) {
@@ -422,20 +444,23 @@ static void on_complete(struct ring_object *object, const struct ring_event *eve
         assert(false);
     }
     move_on(s);
-    leave(s);
+    stream_leave(s);
 }
 
 static void on_expired(struct ring_object *object)
 {
     struct stream *s = stream_of(object);
-    enter(s);
+    stream_enter(s);
     if (s->state == STREAM_CONNECTING) {
         counters(s)->connect_timeouts++;
-        end(s, ETIMEDOUT);
+        stream_end(s, ETIMEDOUT);
+    } else if (s->state == STREAM_SHAKING) {
+        counters(s)->handshake_failures++;
+        stream_end(s, ETIMEDOUT);
     } else {
         shut(s); /* lingered long enough */
     }
-    leave(s);
+    stream_leave(s);
 }
 
 /* A failure of stream_connect, or what was held while paused. */
@@ -443,7 +468,7 @@ static void on_later(struct ring_object *object)
 {
     struct stream *s = stream_of(object);
     s->later = false;
-    enter(s);
+    stream_enter(s);
     if (s->held != NULL && !s->paused && s->state == STREAM_UP) {
         struct buffer *held = s->held;
         s->held = NULL;
@@ -453,20 +478,27 @@ static void on_later(struct ring_object *object)
     }
     bool open = s->state == STREAM_UP || s->state == STREAM_CONNECTING;
     if (s->ended && open && !s->paused) {
-        end(s, s->error);
+        stream_end(s, s->error);
     }
-    leave(s);
+    stream_leave(s);
 }
 
 static void on_flush(struct ring_object *object)
 {
     struct stream *s = stream_of(object);
     s->dirty = false;
-    bool open = s->state == STREAM_UP || s->state == STREAM_LINGERING;
-    if (open && !s->sends && !s->connects && s->output.len > 0) {
-        assert(s->sending.data == NULL && s->sent == 0);
+    bool open = s->state != STREAM_CLOSED && s->state != STREAM_CONNECTING;
+    if (!open || s->sends || !has_output(s)) {
+        return;
+    }
+    assert(s->sending.data == NULL && s->sent == 0);
+    if (s->tls != NULL) {
+        stream_tls_flush(s);
+    } else {
         s->sending = s->output;
         s->output = (struct buffer){0};
+    }
+    if (s->sending.len > 0) {
         send_rest(s);
     }
 }
@@ -474,7 +506,8 @@ static void on_flush(struct ring_object *object)
 static void on_abandon(struct ring_object *object)
 {
     struct stream *s = stream_of(object);
-    bool owned = s->state == STREAM_UP || s->state == STREAM_CONNECTING;
+    bool owned =
+        s->state == STREAM_UP || s->state == STREAM_CONNECTING || s->state == STREAM_SHAKING;
     if (owned && s->ops->abandoned != NULL) {
         s->ops->abandoned(s->owner);
     }
@@ -486,6 +519,7 @@ static const struct ring_object_ops object_ops = {
     .expired = on_expired,
     .later = on_later,
     .flush = on_flush,
+    .work = stream_tls_work,
     .abandon = on_abandon,
 };
 
@@ -552,12 +586,13 @@ static int prepare(struct stream *s, const struct address *to, const struct addr
     return 0;
 }
 
-struct stream *stream_connect(struct ring *ring, const struct address *to,
-                              const struct address *bind_or_null, const struct stream_ops *ops,
-                              void *owner)
+struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
+                                  const struct address *bind_or_null, struct tls *tls,
+                                  const struct stream_ops *ops, void *owner)
 {
     struct stream *s = stream_new(ring, ops, owner);
     socklen_t len = 0;
+    stream_tls_attach(s, tls, TLS_CLIENT);
     s->state = STREAM_CONNECTING;
     s->peer = *to;
     ring->counters.connects++;
@@ -565,7 +600,7 @@ struct stream *stream_connect(struct ring *ring, const struct address *to,
     if (s->error != 0) {
         ring->counters.connect_failures++;
         s->ended = true;
-        mark_later(s);
+        stream_mark_later(s);
         return s;
     }
     s->connects = true;
@@ -574,8 +609,15 @@ struct stream *stream_connect(struct ring *ring, const struct address *to,
     return s;
 }
 
-struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
-                            const struct stream_ops *ops, void *owner)
+struct stream *stream_connect(struct ring *ring, const struct address *to,
+                              const struct address *bind_or_null, const struct stream_ops *ops,
+                              void *owner)
+{
+    return stream_connect_tls(ring, to, bind_or_null, NULL, ops, owner);
+}
+
+struct stream *stream_adopt_tls(struct ring *ring, int fd, unsigned keepalive, struct tls *tls,
+                                const struct stream_ops *ops, void *owner)
 {
     struct stream *s = stream_new(ring, ops, owner);
     assert(fd >= 0);
@@ -583,14 +625,31 @@ struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
     s->fd = fd;
     set_tcp_options(fd, keepalive);
     read_addresses(s, true);
-    receive(s);
+    stream_tls_attach(s, tls, TLS_SERVER);
+    if (tls != NULL && ring->shaking >= LIMIT_TLS_PENDING) {
+        ring->counters.handshakes_refused++;
+        s->state = STREAM_CONNECTING; /* and never arrives */
+        s->error = ECONNREFUSED;
+        s->ended = true;
+        stream_mark_later(s);
+    } else if (tls != NULL) {
+        stream_tls_begin(s);
+    } else {
+        receive(s);
+    }
     return s;
+}
+
+struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
+                            const struct stream_ops *ops, void *owner)
+{
+    return stream_adopt_tls(ring, fd, keepalive, NULL, ops, owner);
 }
 
 struct buffer *stream_output(struct stream *s)
 {
     struct ring *ring = s->object.ring;
-    mark_dirty(s);
+    stream_mark_dirty(s);
     if (s->output.data == NULL && ring->spare_count > 0) {
         s->output = ring->spare[--ring->spare_count];
     }
@@ -604,13 +663,15 @@ void stream_write(struct stream *s, const void *bytes, size_t len)
 
 size_t stream_unsent(const struct stream *s)
 {
-    return s->output.len + (s->sending.len - s->sent);
+    return s->output.len + stream_tls_unsent(s) + (s->sending.len - s->sent);
 }
 
 void stream_pause(struct stream *s)
 {
     s->paused = true;
-    cancel_receive(s);
+    if (s->state != STREAM_SHAKING) {
+        stream_cancel_receive(s);
+    }
 }
 
 void stream_resume(struct stream *s)
@@ -620,19 +681,17 @@ void stream_resume(struct stream *s)
     }
     s->paused = false;
     if (s->held != NULL || s->ended) {
-        mark_later(s);
+        stream_mark_later(s);
     }
     /* A receive that was told to end and has not: started again when it has. */
-    if (s->state == STREAM_UP && !s->receives && !s->ended && s->moves_to == NULL) {
-        receive(s);
-    }
+    stream_receive_on(s);
 }
 
 void stream_move(struct stream *s, struct ring *ring)
 {
     if (s->state == STREAM_UP && !s->ended && ring != s->object.ring) {
         s->moves_to = ring;
-        cancel_receive(s);
+        stream_cancel_receive(s);
         move_on(s);
     }
 }
@@ -651,10 +710,10 @@ void stream_close_after_flush(struct stream *s)
 {
     if (s->state == STREAM_UP) {
         s->peer_ended = s->ended;
-        enter(s);
-        start_lingering(s);
-        leave(s);
-    } else if (s->state == STREAM_CONNECTING) {
+        stream_enter(s);
+        start_lingering(s, LIMIT_LINGER);
+        stream_leave(s);
+    } else if (s->state == STREAM_CONNECTING || s->state == STREAM_SHAKING) {
         shut(s); /* nobody would read it */
     }
 }

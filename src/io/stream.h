@@ -3,8 +3,8 @@
  * Life: stream_connect or stream_adopt make it; it ends with the one down() callback, after which
  * it must not be touched, or with stream_close, after which no callback comes. Output gathers
  * while the turn runs and leaves with the ring's next ring_flush in one send; the bytes of a send
- * in flight are kept apart from what is appended meanwhile. Memory: about 300 bytes when idle,
- * output buffers exist only while there is output.
+ * in flight are kept apart from what is appended meanwhile. Memory: about 300 bytes when idle
+ * (with TLS some 15 KiB, OpenSSL's), output buffers exist only while there is output.
  *
  * Thread: its ring's. Callbacks: from ring_wait/ring_gather only (ring.h).
  */
@@ -12,6 +12,7 @@
 
 #include "io/buffer.h"
 #include "io/ring.h"
+#include "io/tls.h"
 #include "rules/types.h"
 
 struct stream;
@@ -49,6 +50,21 @@ struct stream *stream_connect(struct ring *ring, const struct address *to,
 struct stream *stream_adopt(struct ring *ring, int fd, unsigned keepalive,
                             const struct stream_ops *ops, void *owner);
 
+/* The same over TLS; tls NULL: plain. Above this line the only differences are: up(), and data()
+ * of an adopted stream, come after the handshake, of which a turn does LIMIT_TLS_WORK ms worth and
+ * the rest in its order; one that is not complete gives down(): ETIMEDOUT when the other side took
+ * LIMIT_TLS_HANDSHAKE ms, ECONNREFUSED for an adopted one beyond LIMIT_TLS_PENDING, ECONNRESET
+ * when the other side went, EPROTO with stream_why otherwise. tls is borrowed as long as the ring
+ * lives. */
+struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
+                                  const struct address *bind_or_null, struct tls *tls,
+                                  const struct stream_ops *ops, void *owner);
+struct stream *stream_adopt_tls(struct ring *ring, int fd, unsigned keepalive, struct tls *tls,
+                                const struct stream_ops *ops, void *owner);
+/* In down(): what TLS failed of ("TLS: certificate verify failed: …"), borrowed until return. NULL:
+ * it did not. */
+const char *stream_why(const struct stream *s);
+
 /* Appends a copy of the bytes to the output; they leave with the next ring_flush. */
 void stream_write(struct stream *s, const void *bytes, size_t len);
 /* The same in place: append to the returned buffer, with buffer_* functions only, before the next
@@ -79,5 +95,6 @@ void stream_close_after_flush(struct stream *s);
 /* The addresses, known from up() or stream_adopt on (IPv4-mapped ones as IPv4). False: unknown. */
 bool stream_local(const struct stream *s, struct address *out);
 bool stream_peer(const struct stream *s, struct address *out);
+bool stream_is_tls(const struct stream *s);
 /* The ring it lives on. */
 struct ring *stream_ring(const struct stream *s);

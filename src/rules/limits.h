@@ -69,6 +69,17 @@
 #define LIMIT_LINE          8192          /* bytes of a line of configuration or journal */
 #define LIMIT_CONFIG_FILE   (256 * 1024 * 1024)
 
+/* --- TLS: handshakes never stall a shard ----------------------------------------------------- */
+#define LIMIT_TLS_WORK 2 /* ms of handshake steps a turn of a ring; the rest waits in its order */
+#define LIMIT_TLS_PENDING                                                                          \
+    2048 /* incoming handshakes of a ring under way; further connections are refused, counted */
+#define LIMIT_TLS_HANDSHAKE 5000 /* ms to wait for the other side's parts, taken together */
+#define LIMIT_TLS_INPUT                                                                            \
+    (64 * 1024) /* bytes that wait for a handshake's turn; then reading stops until it comes */
+#define LIMIT_TLS_CONTROL                                                                          \
+    (64 * 1024) /* bytes of answers of the protocol itself that are not read; then it is closed */
+#define LIMIT_TLS_LINGER 1000 /* ms a refused connection may take to read why */
+
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
 #define TURN_CALM   20 /* ms: link traffic is gathered this long while all is well */
 #define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */

@@ -367,7 +367,7 @@ static bool listens_at(const struct process_options *o, const struct address *at
         found |= strcmp(o->bind[i], at->ip) == 0 || strcmp(o->bind[i], "0.0.0.0") == 0 ||
                  strcmp(o->bind[i], "::") == 0;
     }
-    return found && at->port == o->port;
+    return found && at->port != 0 && (at->port == o->port || at->port == o->tls_port);
 }
 
 /* A peer that announces our own address, by mistake or malice: we would give ourselves its vote. */

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "io/mailbox.h"
+#include "io/tls.h"
 #include "rules/event.h"
 #include "run/directory.h"
 
@@ -29,7 +30,8 @@ struct tunables {
 /* Fixed after start. */
 struct process_options {
     unsigned shards;
-    uint16_t port;
+    uint16_t port, tls_port;       /* 0: does not listen there */
+    bool tls_replication;          /* outgoing links speak TLS */
     char bind[16][LIMIT_HOST + 1]; /* listeners; none: all addresses */
     bool bind_optional[16];        /* written with a leading '-' */
     unsigned bind_count;
@@ -55,6 +57,7 @@ struct process_counters {
 
 struct process {
     struct process_options options;
+    struct tls *tls; /* NULL: none is configured. Reloaded by main, used by all */
     struct runid myid;
     int pid;
     ms_t started; /* clock_now() */
@@ -99,6 +102,18 @@ bool process_is_own(const struct process *p, const struct address *addr);
  * another tilt-period (design.md §4.12). True for the one call that began it: its thread emits
  * +tilt. Thread: any. */
 bool process_tilt(struct process *p, ms_t now);
+
+/* The port that other sentinels and clients find in hellos (protocol.md §4). */
+static inline uint16_t process_announced_port(const struct process *p)
+{
+    const struct process_options *o = &p->options;
+    return o->tls_replication && o->tls_port != 0 ? o->tls_port : o->port;
+}
+/* As INFO and the log show it: the plain one where there is one. */
+static inline uint16_t process_shown_port(const struct process *p)
+{
+    return p->options.port != 0 ? p->options.port : p->options.tls_port;
+}
 
 static inline unsigned process_elector(const struct process *p)
 {

@@ -129,7 +129,13 @@ static void doorbell(void *ctx)
 static void accepted(void *ctx, int fd)
 {
     struct shard *s = ctx;
-    s->process->admin->accepted(s->admin, fd);
+    s->process->admin->accepted(s->admin, fd, false);
+}
+
+static void accepted_tls(void *ctx, int fd)
+{
+    struct shard *s = ctx;
+    s->process->admin->accepted(s->admin, fd, true);
 }
 
 static void read_mail(struct shard *s)
@@ -198,7 +204,9 @@ static void turn(struct shard *s)
     ms_t soon = s->now + TURN_URGENT;
     bool urgent = atomic_load_explicit(&p->urgent, memory_order_relaxed) > 0;
     if (due) {
-        s->next_gather = urgent ? soon : shard_on_grid(s, s->now + 1);
+        /* TLS handshakes of links that had no turn yet go on at once, with clients in between. */
+        bool work = ring_next_deadline(s->link_ring) <= s->now;
+        s->next_gather = work ? s->now : urgent ? soon : shard_on_grid(s, s->now + 1);
     } else if (urgent && s->next_gather > soon) {
         s->next_gather = soon;
     }
@@ -232,16 +240,17 @@ static void loop(struct shard *s)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static bool listen_at(struct shard *s, const char *ip, bool optional, char *error, size_t len)
+static bool listen_at(struct shard *s, const char *ip, bool tls, bool optional, char *error,
+                      size_t len)
 {
     const struct process_options *o = &s->process->options;
     struct address at;
-    if (!address_set(&at, ip, strlen(ip), o->port)) {
+    if (!address_set(&at, ip, strlen(ip), tls ? o->tls_port : o->port)) {
         (void)snprintf(error, len, "bind: '%s' is not an IP address", ip);
         return optional;
     }
-    struct listener *l =
-        listener_open(s->client_ring, &at, (int)o->tcp_backlog, accepted, s, error, len);
+    struct listener *l = listener_open(s->client_ring, &at, (int)o->tcp_backlog,
+                                       tls ? accepted_tls : accepted, s, error, len);
     if (l == NULL) {
         /* Stock's default binds "*" and "-::*": no IPv6 is no error. */
         return optional;
@@ -250,21 +259,23 @@ static bool listen_at(struct shard *s, const char *ip, bool optional, char *erro
     return true;
 }
 
-static bool listen_all(struct shard *s, char *error, size_t len)
+static bool listen_all(struct shard *s, bool tls, char *error, size_t len)
 {
     const struct process_options *o = &s->process->options;
-    if (o->port == 0) {
+    unsigned before = s->listener_count;
+    if ((tls ? o->tls_port : o->port) == 0) {
         return true;
     }
     for (unsigned i = 0; i < o->bind_count; i++) {
-        if (!listen_at(s, o->bind[i], o->bind_optional[i], error, len)) {
+        if (!listen_at(s, o->bind[i], tls, o->bind_optional[i], error, len)) {
             return false;
         }
     }
     if (o->bind_count == 0) {
-        return listen_at(s, "0.0.0.0", false, error, len) && listen_at(s, "::", true, error, len);
+        return listen_at(s, "0.0.0.0", tls, false, error, len) &&
+               listen_at(s, "::", tls, true, error, len);
     }
-    return s->listener_count > 0;
+    return s->listener_count > before;
 }
 
 static bool stand_up(struct shard *s)
@@ -276,7 +287,8 @@ static bool stand_up(struct shard *s)
         return false;
     }
     s->link_ring = ring_open(NULL, s->error, sizeof s->error);
-    if (s->link_ring == NULL || !listen_all(s, s->error, sizeof s->error)) {
+    if (s->link_ring == NULL || !listen_all(s, false, s->error, sizeof s->error) ||
+        !listen_all(s, true, s->error, sizeof s->error)) {
         return false;
     }
     if (ring_watch(s->client_ring, post_doorbell(s->process->post, s->index), doorbell, s) ==

@@ -45,8 +45,8 @@ struct event_note { /* an event on its way to subscribers; borrowed until return
 struct admin_ops {
     /* The shard's admin state, made on its thread before its first turn. */
     void *(*start)(struct shard *shard);
-    /* A connection was accepted: takes fd. */
-    void (*accepted)(void *admin, int fd);
+    /* A connection was accepted: takes fd. tls: on the tls-port, no handshake was made yet. */
+    void (*accepted)(void *admin, int fd, bool tls);
     /* To be delivered to this shard's subscribers, in this order. */
     void (*event)(void *admin, const struct event_note *note);
     /* The elector's answer to a vote request of this shard's client (reply->to as given). */

@@ -96,7 +96,7 @@ struct shard {
     ms_t now, last_turn;
     struct ring *client_ring; /* clients, doorbell: waited on */
     struct ring *link_ring;   /* masters, replicas, peers: gathered */
-    struct listener *listeners[32];
+    struct listener *listeners[2 * 16 + 2];
     unsigned listener_count;
     struct tunables *tunables; /* owned */
     struct group_env env;
@@ -111,6 +111,7 @@ struct shard {
     uint64_t epoch_told; /* the last epoch of a hello that the elector was told, and when */
     ms_t epoch_told_at;
     ms_t descriptors_told; /* last complaint that there are none left, 0: never */
+    ms_t tls_told;         /* the same, about a handshake that failed */
     char own_prefix[LIMIT_IP + LIMIT_RUNID + 9]; /* our last hello up to its third comma */
     size_t own_prefix_len;
     struct heap heap;

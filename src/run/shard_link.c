@@ -128,6 +128,12 @@ void link_failed(struct shard *s, const char *why)
                   "No file descriptors are left for links: what cannot be reached for that reason "
                   "will be taken for down. Raise the limit of open files ('ulimit -n')");
     }
+    /* So does one whose certificate is refused, on either side. */
+    if (strncmp(why, "TLS:", 4) == 0 &&
+        (s->tls_told == 0 || s->now - s->tls_told > DESCRIPTORS_AGAIN)) {
+        s->tls_told = s->now;
+        shard_log(s, EVENT_WARNING, "A link with tls-replication cannot be made: %s", why + 5);
+    }
 }
 
 static void cmd_down(void *owner, const char *why)
@@ -200,6 +206,7 @@ void link_options_fill(struct shard *s, struct link_options *options, const stru
 {
     const struct process *p = s->process;
     *options = (struct link_options){.to = *to, .kind = kind};
+    options->tls = p->options.tls_replication ? p->tls : NULL;
     if (p->options.bind_source.ip[0] != '\0') {
         options->bind = &p->options.bind_source;
     }
@@ -309,10 +316,10 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
         return 0;
     }
     hello.sentinel = local;
-    hello.sentinel.port = p->options.port;
+    hello.sentinel.port = process_announced_port(p);
     if (s->tunables->announce.ip[0] != '\0') {
         hello.sentinel = s->tunables->announce;
-        hello.sentinel.port = p->options.port;
+        hello.sentinel.port = process_announced_port(p);
     }
     if (s->tunables->announce_port != 0) {
         hello.sentinel.port = (uint16_t)s->tunables->announce_port;

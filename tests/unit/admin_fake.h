@@ -307,7 +307,7 @@ static int fake_connect(unsigned shard)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     fcntl(pair[0], F_SETFL, O_NONBLOCK);
-    admin_ops.accepted(fake.shard[shard].admin, pair[1]);
+    admin_ops.accepted(fake.shard[shard].admin, pair[1], false);
     turns();
     return pair[0];
 }

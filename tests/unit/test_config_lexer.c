@@ -136,7 +136,6 @@ static void known_words(void **ctx)
     }
     assert_true(known_directive("latency-tracking-info-percentiles", &quiet) && quiet);
     assert_true(known_directive("acllog-max-len", &quiet) && quiet);
-    assert_true(known_directive("tls-ca-cert-file", &quiet) && quiet);
     assert_false(known_directive("foo", &quiet));
     assert_false(known_directive("", &quiet));
 }

@@ -67,7 +67,11 @@ static const struct {
     {"rename-command PING info", "Target command name already exists"},
     {"proto-max-bulk-len 10", "argument must be between 1048576 and 9223372036854775807 inclusive"},
     {"include", "Bad directive or wrong number of arguments"},
-    {"tls-port 7999", "'tls-port' is not supported yet"},
+    {"tls-port 70000", "argument must be between 0 and 65535 inclusive"},
+    {"tls-replication maybe", "argument must be 'yes' or 'no'"},
+    {"tls-auth-clients maybe", "argument(s) must be one of the following: no, yes, optional"},
+    {"tls-session-cache-size -1", "argument must be between 0 and 2147483647 inclusive"},
+    {"tls-cert-file a b", "wrong number of arguments"},
     {"aclfile /tmp/x", "'aclfile' is not supported yet"},
     {"user alice on nopass", "User 'alice': access lists are not supported yet"},
     {"user default off", "User 'default', rule 'off': access lists are not supported yet"},
@@ -184,6 +188,56 @@ static void an_old_estate_loads(void **ctx)
     assert_int_equal(g->leader_epoch, 8394);
     assert_int_equal(cfg->current_epoch, 8394); /* raised by the vote (protocol.md §11) */
     assert_true(cfg->has_state);
+    config_free(cfg);
+}
+
+static void tls_directives_are_read(void **ctx)
+{
+    (void)ctx;
+    struct config *cfg = must_load("port 0\ntls-port 7911\nTLS-Replication yes\n"
+                                   "tls-cert-file a.crt\ntls-key-file \"a b.key\"\n"
+                                   "tls-key-file-pass \"p # q\"\ntls-client-cert-file c.crt\n"
+                                   "tls-client-key-file c.key\ntls-client-key-file-pass r\n"
+                                   "tls-ca-cert-file ca.crt\ntls-ca-cert-dir /etc/ca\n"
+                                   "tls-auth-clients optional\ntls-cluster no\n"
+                                   "tls-protocols \"TLSv1.2 TLSv1.3\"\ntls-ciphers HIGH\n"
+                                   "tls-ciphersuites TLS_AES_128_GCM_SHA256\n"
+                                   "tls-dh-params-file a.dh\ntls-prefer-server-ciphers yes\n"
+                                   "tls-session-caching no\ntls-session-cache-size 5\n"
+                                   "tls-session-cache-timeout 60\n"
+                                   "sentinel monitor m1 127.0.0.1 7901 2\n");
+    const struct config_tls *tls = &cfg->server.tls;
+    assert_int_equal(cfg->server.port, 0);
+    assert_int_equal(tls->port, 7911);
+    assert_true(tls->replication);
+    assert_string_equal(tls->cert_file, "a.crt");
+    assert_string_equal(tls->key_file, "a b.key");
+    assert_string_equal(tls->key_file_pass, "p # q");
+    assert_string_equal(tls->client_cert_file, "c.crt");
+    assert_string_equal(tls->client_key_file, "c.key");
+    assert_string_equal(tls->client_key_file_pass, "r");
+    assert_string_equal(tls->ca_cert_file, "ca.crt");
+    assert_string_equal(tls->ca_cert_dir, "/etc/ca");
+    assert_int_equal(tls->auth_clients, CONFIG_TLS_AUTH_OPTIONAL);
+    assert_string_equal(tls->protocols, "TLSv1.2 TLSv1.3");
+    assert_string_equal(tls->ciphers, "HIGH");
+    assert_string_equal(tls->ciphersuites, "TLS_AES_128_GCM_SHA256");
+    assert_string_equal(tls->dh_params_file, "a.dh");
+    assert_true(tls->prefer_server_ciphers);
+    assert_false(tls->session_caching);
+    assert_int_equal(tls->session_cache_size, 5);
+    assert_int_equal(tls->session_cache_timeout, 60);
+    assert_int_equal(cfg->note_count, 0);
+    config_free(cfg);
+
+    cfg = must_load("sentinel monitor m1 127.0.0.1 7901 2\n");
+    tls = &cfg->server.tls;
+    assert_int_equal(tls->port, 0);
+    assert_false(tls->replication);
+    assert_int_equal(tls->auth_clients, CONFIG_TLS_AUTH_YES);
+    assert_true(tls->session_caching);
+    assert_int_equal(tls->session_cache_size, 20480);
+    assert_int_equal(tls->session_cache_timeout, 300);
     config_free(cfg);
 }
 
@@ -397,6 +451,7 @@ int main(void)
         cmocka_unit_test(wrong_lines_are_refused_in_the_words_of_stock),
         cmocka_unit_test(the_error_block_is_that_of_stock),
         cmocka_unit_test(an_old_estate_loads),
+        cmocka_unit_test(tls_directives_are_read),
         cmocka_unit_test(everything_has_its_default),
         cmocka_unit_test(server_options_are_understood),
         cmocka_unit_test(a_full_redis_conf_is_kept_and_noted_once),

@@ -204,6 +204,27 @@ static void a_password_closes_the_default_user(void **ctx)
     config_free(cfg);
 }
 
+static void tls_survives(void **ctx)
+{
+    (void)ctx;
+    static const char text[] = "port 0\n# ours\ntls-port 7911\ntls-replication yes\n"
+                               "tls-cert-file /c/a.crt\ntls-key-file /c/a.key\n"
+                               "tls-key-file-pass \"a # b\"\ntls-ca-cert-file /c/ca.crt\n"
+                               "tls-auth-clients optional\ntls-protocols \"TLSv1.2 TLSv1.3\"\n";
+    char *args[] = {"--tls-port", "7912", "--tls-ciphersuites", "TLS_AES_128_GCM_SHA256"};
+    struct config *cfg = config_load_text("/x", text, strlen(text), 4, args, true, &err);
+    assert_non_null(cfg);
+    char *got = render(cfg);
+    assert_non_null(strstr(got, "port 0\n# ours\ntls-port 7912\ntls-replication yes\n"
+                                "tls-cert-file /c/a.crt\ntls-key-file /c/a.key\n"
+                                "tls-key-file-pass \"a # b\"\ntls-ca-cert-file /c/ca.crt\n"
+                                "tls-auth-clients optional\n"
+                                "tls-protocols \"TLSv1.2 TLSv1.3\"\n"));
+    assert_non_null(strstr(got, "tls-ciphersuites TLS_AES_128_GCM_SHA256\n"));
+    free(got);
+    config_free(cfg);
+}
+
 static void overrides_are_written(void **ctx)
 {
     (void)ctx;
@@ -678,6 +699,7 @@ int main(void)
         cmocka_unit_test(a_promotion_swaps_the_addresses),
         cmocka_unit_test(a_removed_master_leaves_no_line),
         cmocka_unit_test(a_password_closes_the_default_user),
+        cmocka_unit_test(tls_survives),
         cmocka_unit_test(overrides_are_written),
         cmocka_unit_test(lines_mean_what_the_journal_says),
         cmocka_unit_test(malformed_lines_change_nothing),

@@ -10,7 +10,7 @@ import redis
 from lib import conf
 from lib.ports import free_port
 from lib.process import Process
-from lib.server import client
+from lib.server import client, port_lines, tls_options
 from lib.wait import wait_until
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
@@ -32,8 +32,8 @@ class Event:
 class Recorder:
     """PSUBSCRIBE * on a sentinel, in a thread; reconnects as long as it is not stopped."""
 
-    def __init__(self, port, password=None):
-        self.port, self.password = port, password
+    def __init__(self, port, password=None, tls=None):
+        self.port, self.password, self.tls = port, password, tls
         self.events = []
         self.connected = threading.Event()
         self.leaving = threading.Event()
@@ -44,8 +44,8 @@ class Recorder:
         while not self.leaving.is_set():
             try:
                 subscriber = redis.Redis("127.0.0.1", self.port, decode_responses=True,
-                                         password=self.password,
-                                         socket_connect_timeout=2).pubsub()
+                                         password=self.password, socket_connect_timeout=2,
+                                         **tls_options(self.tls)).pubsub()
                 subscriber.psubscribe("*")
                 while not self.leaving.is_set():
                     message = subscriber.get_message(timeout=0.05)
@@ -67,25 +67,27 @@ class Recorder:
 
 class Sentinel(Process):
     """lines: what stands in sentinel.conf besides port, bind, dir and logfile (none of these when
-    bare). Start it with start(), which returns once it answers."""
+    bare). Start it with start(), which returns once it answers. tls: a lib.tls.Identity, its port is
+    a tls-port then."""
 
-    def __init__(self, kind, name, directory, lines=(), port=None, bare=False):
+    def __init__(self, kind, name, directory, lines=(), port=None, bare=False, tls=None):
         super().__init__(name, directory)
         self.kind = kind
         self.port = port if port is not None else free_port()
         self.conf = os.path.join(directory, "sentinel.conf")
         self.log = os.path.join(directory, "sentinel.log")
-        self.head = [] if bare else ["port %d" % self.port, "bind 127.0.0.1", "dir " + directory,
-                                     "logfile " + self.log]
+        self.tls = tls
+        self.head = [] if bare else port_lines(self.port, tls) + [
+            "bind 127.0.0.1", "dir " + directory, "logfile " + self.log]
         self.write_conf(self.head + list(lines))
         self.command = [BINARY[kind], self.conf]
-        self.client = client(self.port)
+        self.client = client(self.port, **tls_options(tls))
         self.password = None
         self.recorder = None
 
     def use_password(self, password):
         self.password = password
-        self.client = client(self.port, password=password)
+        self.client = client(self.port, password=password, **tls_options(self.tls))
 
     def write_conf(self, lines):
         with open(self.conf, "w") as file:
@@ -104,7 +106,7 @@ class Sentinel(Process):
         self.wait_answers()
         if record:
             if self.recorder is None:
-                self.recorder = Recorder(self.port, self.password)
+                self.recorder = Recorder(self.port, self.password, self.tls)
             wait_until(self.recorder.connected.is_set, 5, "subscribed to %s" % self.name)
         return self
 

@@ -17,22 +17,31 @@ def client(port, timeout=5.0, **options):
     return connection
 
 
+def port_lines(port, tls):
+    """The port's lines of a redis.conf or sentinel.conf; tls: a lib.tls.Identity, and TLS only."""
+    return ["port %d" % port] if tls is None else ["port 0", "tls-port %d" % port] + tls.lines()
+
+
+def tls_options(tls):
+    return {} if tls is None else tls.options()
+
+
 class RedisServer(Process):
-    def __init__(self, name, directory, follows=None, lines=(), password=None):
+    def __init__(self, name, directory, follows=None, lines=(), password=None, tls=None):
         super().__init__(name, directory)
         self.port = free_port()
         self.conf = os.path.join(directory, "redis.conf")
         with open(self.conf, "w") as file:
-            file.write("port %d\nbind 127.0.0.1\nsave \"\"\nappendonly no\ndir %s\n"
+            file.write("%s\nbind 127.0.0.1\nsave \"\"\nappendonly no\ndir %s\n"
                        "repl-diskless-sync yes\nrepl-diskless-sync-delay 0\nrepl-timeout 10\n"
-                       % (self.port, directory))
+                       % ("\n".join(port_lines(self.port, tls)), directory))
             if follows is not None:
                 file.write("replicaof 127.0.0.1 %d\n" % follows.port)
             if password is not None:
                 file.write("requirepass %s\nmasterauth %s\n" % (password, password))
             file.write("".join(line + "\n" for line in lines))
         self.command = ["redis-server", self.conf]
-        self.client = client(self.port, password=password)
+        self.client = client(self.port, password=password, **tls_options(tls))
 
     @property
     def address(self):

@@ -24,13 +24,13 @@ class World:
 
     # --- servers ----------------------------------------------------------------------------------
 
-    def server(self, name, follows=None, lines=(), password=None):
-        return self._own(RedisServer(name, self.path(name), follows, lines, password)).start()
+    def server(self, name, follows=None, lines=(), password=None, tls=None):
+        return self._own(RedisServer(name, self.path(name), follows, lines, password, tls)).start()
 
-    def group(self, replicas=1, lines=(), password=None):
+    def group(self, replicas=1, lines=(), password=None, tls=None):
         """(master, [replicas]), linked up."""
-        master = self.server("master", None, lines, password)
-        found = [self.server("replica%d" % (i + 1), master, lines, password)
+        master = self.server("master", None, lines, password, tls)
+        found = [self.server("replica%d" % (i + 1), master, lines, password, tls)
                  for i in range(replicas)]
         for replica in found:
             replica.wait_role("slave", of=master)
@@ -38,15 +38,17 @@ class World:
 
     # --- sentinels --------------------------------------------------------------------------------
 
-    def sentinel(self, name, lines=(), kind=None, port=None, bare=False):
+    def sentinel(self, name, lines=(), kind=None, port=None, bare=False, tls=None):
         """Not started yet. kind: the one under test if not given."""
-        return self._own(Sentinel(kind or self.kind, name, self.path(name), lines, port, bare))
+        return self._own(Sentinel(kind or self.kind, name, self.path(name), lines, port, bare,
+                                  tls))
 
     def sentinels(self, kinds, master, quorum=2, down_after=1000, failover_timeout=10000,
-                  name="mymaster", lines=(), password=None):
+                  name="mymaster", lines=(), password=None, tls=None):
         """Started, not for the first time: their files hold an epoch and each other (see
         settle)."""
-        found = [self.sentinel("s%d" % (i + 1), (), kind) for i, kind in enumerate(kinds)]
+        found = [self.sentinel("s%d" % (i + 1), (), kind, tls=tls)
+                 for i, kind in enumerate(kinds)]
         ids = ["%040x" % random.getrandbits(160) for _ in found]
         for sentinel, myid in zip(found, ids):
             text = monitor_lines(master, quorum, down_after, failover_timeout, name) + list(lines)
