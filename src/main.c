@@ -487,10 +487,13 @@ static int take_signals(void)
 {
     sigset_t set;
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* whoever started us may ignore it: nothing could be waited for */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before the threads, which inherit it */
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -698,6 +701,7 @@ int main(int argc, char **argv)
     bool fresh = false;
     struct mainloop m = {0};
 
+    script_limits_take(&m.limits);
     parse_command_line(argc, argv, &cl);
     if (cl.fold != NULL) {
         int code = fold_by_hand(&cl);

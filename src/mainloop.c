@@ -30,10 +30,9 @@ const struct tunables *mainloop_tunables(const struct mainloop *m)
     return &m->tunables;
 }
 
-void mainloop_scripts(const struct mainloop *m, unsigned *running, unsigned *queued)
+const struct scripts *mainloop_scripts(const struct mainloop *m)
 {
-    (void)m;
-    *running = *queued = 0;
+    return m->scripts;
 }
 
 void tunables_resolve(struct tunables *t)
@@ -75,6 +74,7 @@ void mainloop_set_tunables(struct mainloop *m, const struct tunables *new)
         tunables_resolve(t);
     }
     m->tunables = *t;
+    scripts_periods(m->scripts, &t->periods);
     log_level(t->log_nothing ? EVENT_WARNING + 1 : t->loglevel);
     for (unsigned thread = 0; thread < process_main(p); thread++) {
         struct letter letter = {.kind = LETTER_TUNABLES};
@@ -241,6 +241,15 @@ static void note_letter(struct letter *letter)
     note_release(note);
 }
 
+static void take_script(struct mainloop *m, struct script_job *job)
+{
+    if (m->stopping) {
+        script_job_free(job); /* as those that wait */
+    } else {
+        scripts_add(m->scripts, job, clock_now());
+    }
+}
+
 static void take_letter(struct mainloop *m, struct letter *letter)
 {
     switch (letter->kind) {
@@ -265,6 +274,9 @@ static void take_letter(struct mainloop *m, struct letter *letter)
     case LETTER_RECOVER:
         m->recover = true;
         break;
+    case LETTER_SCRIPT:
+        take_script(m, letter->u.script);
+        break;
     case LETTER_CRASH:
         _exit(99); /* as stock's SIMULATE-FAILURE; the notes before it are written */
     default:
@@ -288,6 +300,9 @@ static void read_signals(struct mainloop *m)
 {
     struct signalfd_siginfo info;
     while (read(m->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGCHLD) {
+            continue; /* the turn that follows looks after the scripts */
+        }
         if (info.ssi_signo == SIGHUP) {
             log_reopen(true);
             log_printf(EVENT_NOTICE, "Log reopened (SIGHUP)");
@@ -298,6 +313,24 @@ static void read_signals(struct mainloop *m)
             mainloop_stop(m, 0);
         }
     }
+}
+
+static void script_event(void *ctx, enum event_type type, const char *text)
+{
+    struct process *p = ((struct mainloop *)ctx)->process;
+    note_send(p, process_main(p), true, type, event_level(type), text, strlen(text));
+}
+
+static void run_scripts(struct mainloop *m, ms_t now)
+{
+    struct process *p = m->process;
+    struct scripts_counts counts;
+
+    scripts_turn(m->scripts, now);
+    scripts_counts(m->scripts, &counts);
+    atomic_store_explicit(&p->scripts_running, counts.running, memory_order_relaxed);
+    atomic_store_explicit(&p->scripts_queued, counts.queued, memory_order_relaxed);
+    atomic_store_explicit(&p->scripts_pushed_out, counts.dropped, memory_order_relaxed);
 }
 
 static void turn(struct mainloop *m)
@@ -312,6 +345,7 @@ static void turn(struct mainloop *m)
             save_begin(m);
         }
     }
+    run_scripts(m, now);
     if (now >= m->next_second) {
         log_reopen(false);
         certificates_watch(&m->certificates);
@@ -326,6 +360,8 @@ static int sleep_time(const struct mainloop *m)
     if (m->dirty && m->fold_state == FOLD_IDLE && m->next_save < until) {
         until = m->next_save;
     }
+    ms_t script = scripts_next_deadline(m->scripts);
+    until = script < until ? script : until;
     return until > now ? (int)(until - now) : 0;
 }
 
@@ -404,6 +440,9 @@ int mainloop_run(struct mainloop *m)
     struct pollfd fds[] = {{.fd = m->signals, .events = POLLIN},
                            {.fd = post_doorbell(p->post, self), .events = POLLIN}};
 
+    m->scripts = scripts_new(
+        &(struct scripts_options){.limits = m->limits, .event = script_event, .ctx = m});
+    scripts_periods(m->scripts, &m->tunables.periods);
     m->next_second = clock_now() + 1000;
     while (!m->stopping) {
         turn(m);
@@ -424,6 +463,7 @@ int mainloop_run(struct mainloop *m)
                    "The journal beside it holds what it lacks",
                    strerror(errno));
     }
+    scripts_free(m->scripts);
     list_drop(&m->waiting);
     list_drop(&m->serving);
     free(m->text.data);

@@ -40,6 +40,8 @@ struct mainloop {
     struct config_text text;     /* of the fold under way */
     struct request_list waiting; /* for the next save */
     struct request_list serving; /* the save under way */
+    struct script_limits limits; /* as this process was started with */
+    struct scripts *scripts;     /* owned while the loop runs */
 };
 
 /* Finds out what announce-ip stands for; a name is looked up where resolve-hostnames allows it. */

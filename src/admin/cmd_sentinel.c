@@ -3,6 +3,7 @@
 
 #include "admin/glob.h"
 #include "admin/render.h"
+#include "io/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -363,9 +364,39 @@ static void sentinel_myid(struct call *call)
     reply_text(&call->reply, call->admin->process->myid.hex);
 }
 
+static void pending_main(struct request *request, void *here)
+{
+    struct admin_request *r = (struct admin_request *)(void *)request;
+    const struct scripts *scripts = mainloop_scripts(here);
+    struct reply reply = async_reply(r);
+    struct scripts_counts counts;
+    struct script_view view;
+    ms_t now = clock_now();
+
+    scripts_counts(scripts, &counts);
+    reply_array(&reply, counts.queued);
+    for (size_t i = 0; scripts_view(scripts, i, now, &view); i++) {
+        reply_map(&reply, 5);
+        reply_text(&reply, "argv");
+        reply_array(&reply, view.argc);
+        for (size_t j = 0; j < view.argc; j++) {
+            reply_text(&reply, view.argv[j]);
+        }
+        reply_text(&reply, "flags");
+        reply_text(&reply, view.running ? "running" : "scheduled");
+        reply_text(&reply, "pid");
+        reply_number(&reply, view.pid);
+        reply_text(&reply, view.running ? "run-time" : "run-delay");
+        reply_number(&reply, view.time);
+        reply_text(&reply, "retry-num");
+        reply_number(&reply, view.retries);
+    }
+    async_home(r);
+}
+
 static void sentinel_pending_scripts(struct call *call)
 {
-    reply_array(&call->reply, 0); /* scripts are a later matter */
+    async_main(async_new(call, sizeof(struct admin_request), false), pending_main);
 }
 
 static void sentinel_help(struct call *call)

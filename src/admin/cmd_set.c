@@ -121,8 +121,7 @@ static bool check_script(struct call *call, const struct change *change)
                     notification ? "Notification" : "Client reconfiguration");
         return false;
     }
-    reply_error(&call->reply, "ERR Scripts are not supported yet");
-    return false;
+    return true;
 }
 
 /* One option with its value or values at args[at]. Returns how many arguments it took; 0: answered
@@ -265,13 +264,14 @@ static void record(struct shard *s, const struct group *g, const struct change *
     buffer_free(&line);
 }
 
-static void emit(struct shard *s, const struct group *g, const struct change *c)
+static void emit(struct shard *s, const struct shard_group *sg, const struct change *c)
 {
+    const struct group *g = sg->group;
     bool secret = c->option->kind == SET_AUTH_PASS;
 
-    shard_event(s, EVENT_SET, "master %s %s %u %s %s%s%s", g->name, g->master->addr.ip,
-                (unsigned)g->master->addr.port, c->shown, secret ? "******" : c->value,
-                c->value2 ? " " : "", c->value2 ? c->value2 : "");
+    shard_group_event(s, sg, EVENT_SET, "master %s %s %u %s %s%s%s", g->name, g->master->addr.ip,
+                      (unsigned)g->master->addr.port, c->shown, secret ? "******" : c->value,
+                      c->value2 ? " " : "", c->value2 ? c->value2 : "");
 }
 
 static void set_visit(struct admin_request *r, struct shard *shard)
@@ -294,7 +294,7 @@ static void set_visit(struct admin_request *r, struct shard *shard)
     struct group_event ev = {.kind = GROUP_SET, .settings = &settings};
     (void)shard_group_step(shard, sg, &ev);
     for (size_t i = 0; i < set->count; i++) {
-        emit(shard, sg->group, &set->changes[i]);
+        emit(shard, sg, &set->changes[i]);
     }
     if (reconnect) {
         ev = (struct group_event){.kind = GROUP_RECONNECT};

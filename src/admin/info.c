@@ -238,8 +238,10 @@ static void sentinel_section(const struct process *p, const struct tunables *t, 
     buffer_printf(out, "sentinel_tilt_since_seconds:%lld\r\n",
                   tilt ? (long long)(now - since) / 1000 : -1);
     put_count(out, "sentinel_total_tilt", atomic_load_explicit(&p->tilts, memory_order_relaxed));
-    put_count(out, "sentinel_running_scripts", 0);
-    put_count(out, "sentinel_scripts_queue_length", 0);
+    put_count(out, "sentinel_running_scripts",
+              atomic_load_explicit(&p->scripts_running, memory_order_relaxed));
+    put_count(out, "sentinel_scripts_queue_length",
+              atomic_load_explicit(&p->scripts_queued, memory_order_relaxed));
     put_count(out, "sentinel_simulate_failure_flags",
               (uint64_t)t->crash_after_election | (uint64_t)t->crash_after_promotion << 1);
     /* While another sentinel uses our id, everybody who looks here is told (design.md §4.11). */
@@ -292,6 +294,8 @@ static void vedette_section(const struct process *p, const struct info_sums *sum
     put_count(out, "vedette_infos", s->infos);
     put_count(out, "vedette_infos_refused", s->infos_refused);
     put_count(out, "vedette_gossip_dropped", s->gossip_dropped);
+    put_count(out, "vedette_scripts_dropped",
+              count_of(&p->scripts_pushed_out) + count_of(&p->counters.scripts_dropped));
     elector_lines(p, out);
 }
 

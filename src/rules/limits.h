@@ -80,6 +80,13 @@
     (64 * 1024) /* bytes of answers of the protocol itself that are not read; then it is closed */
 #define LIMIT_TLS_LINGER 1000 /* ms a refused connection may take to read why */
 
+/* --- scripts (protocol.md §8) --------------------------------------------------------------- */
+#define LIMIT_SCRIPTS                                                                              \
+    256 /* that run or wait; one more: the oldest that waits is dropped, counted */
+#define LIMIT_SCRIPTS_RUNNING 16 /* at once; the others wait */
+#define LIMIT_SCRIPT_TRIES    10 /* runs of one script that fails; then -script-error */
+#define LIMIT_SCRIPT_ARGS     8  /* its path included */
+
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
 #define TURN_CALM   20 /* ms: link traffic is gathered this long while all is well */
 #define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
@@ -92,5 +99,6 @@ _Static_assert((LIMIT_BUFFERS & (LIMIT_BUFFERS - 1)) == 0 && LIMIT_BUFFERS <= 32
 _Static_assert(LIMIT_HELLO > 2 * LIMIT_IP + LIMIT_RUNID + LIMIT_NAME + 3 * 20 + 2 * 5 + 8,
                "every well-formed hello fits");
 _Static_assert(LIMIT_REQUEST_BULK <= LIMIT_REQUEST_BYTES, "an argument fits in a request");
+_Static_assert(LIMIT_SCRIPTS_RUNNING < LIMIT_SCRIPTS, "a full queue has one that waits");
 _Static_assert(LIMIT_EVENT_TEXT > 2 * LIMIT_NAME + 4 * LIMIT_IP + 2 * LIMIT_RUNID + 200,
                "every event's text fits");

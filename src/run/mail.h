@@ -10,6 +10,7 @@
 #include "rules/group.h"
 #include "run/process.h"
 #include "run/request.h"
+#include "run/scripts.h"
 
 enum letter_kind {
     /* shard -> elector */
@@ -50,6 +51,7 @@ enum letter_kind {
     LETTER_NOTED,     /* elector -> main: fold.ok */
     LETTER_SNAPSHOT,  /* main -> elector: lines: begin a new file with this whole state */
     LETTER_RESTARTED, /* elector -> main: fold.ok */
+    LETTER_SCRIPT,    /* shard -> main: to be run */
     LETTER_CRASH,     /* shard -> main: SIMULATE-FAILURE: exit 99 when the log is out */
 };
 
@@ -115,6 +117,7 @@ struct letter {
         } moved; /* MOVED, INVALID */
         struct note *note;
         struct request *request;
+        struct script_job *script;
         struct tunables *tunables;
         struct {
             char *text;

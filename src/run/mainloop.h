@@ -7,6 +7,7 @@
 
 #include "run/process.h"
 #include "run/request.h"
+#include "run/scripts.h"
 
 #include <stdbool.h>
 
@@ -21,5 +22,5 @@ const struct tunables *mainloop_tunables(const struct mainloop *m);
 void mainloop_set_tunables(struct mainloop *m, const struct tunables *t);
 /* Orderly stop (SHUTDOWN, TERM, INT): saves first. */
 void mainloop_stop(struct mainloop *m, int exit_code);
-/* PENDING-SCRIPTS: number running and queued (scripts are a later issue: 0). */
-void mainloop_scripts(const struct mainloop *m, unsigned *running, unsigned *queued);
+/* The queue of scripts, for PENDING-SCRIPTS. */
+const struct scripts *mainloop_scripts(const struct mainloop *m);

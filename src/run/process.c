@@ -79,6 +79,9 @@ static void letter_drop(struct letter *letter)
     case LETTER_REQUEST:
         letter->u.request->drop(letter->u.request);
         break;
+    case LETTER_SCRIPT:
+        script_job_free(letter->u.script);
+        break;
     case LETTER_TUNABLES:
         free(letter->u.tunables);
         break;

@@ -52,6 +52,7 @@ struct process_counters {
     atomic_ullong connections_received, connections_refused, commands, protocol_errors;
     atomic_ullong hellos_ignored, hostile_ignored, events_published, events_dropped;
     atomic_ullong output_closed, net_input, net_output, votes_impatient;
+    atomic_ullong scripts_dropped; /* by a shard that main is too far behind */
     atomic_uint clients;
 };
 
@@ -83,6 +84,10 @@ struct process {
      * (design.md §4.11). Under twin_lock; own_count only grows. */
     struct address own[64];
     atomic_uint own_count;
+    /* By main, for INFO. */
+    atomic_uint scripts_running, scripts_queued;
+    atomic_ullong scripts_pushed_out; /* of a full queue */
+
     atomic_uint peers; /* links to other sentinels; LIMIT_PEERS at most where hellos add them */
 
     struct shard **shard; /* [shards] */

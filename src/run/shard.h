@@ -98,10 +98,13 @@ void shard_instance_view(const struct shard *s, const struct instance *inst,
 /* The last INFO text of a master or replica: appended to out. False: none yet. */
 bool shard_info_text(const struct shard *s, const struct instance *inst, struct buffer *out);
 
-/* Emits an event in a group's name or the process': logged, published to all shards' subscribers
+/* Emits an event in the process' name: logged, published to all shards' subscribers
  * behind everything this shard emitted before. */
 void shard_event(struct shard *s, enum event_type type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same in the name of a group: an event of level warning runs its notification-script. */
+void shard_group_event(struct shard *s, const struct shard_group *sg, enum event_type type,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
 void shard_log(struct shard *s, enum event_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -52,6 +52,47 @@ void shard_event(struct shard *s, enum event_type type, const char *format, ...)
     note_send(s->process, s->index, true, type, event_level(type), text, fits);
 }
 
+/* Hands a script to main. While main is tens of thousands of letters behind us it is dropped and
+ * counted: its queue would drop it as well. */
+static void run_script(struct shard *s, const char *const argv[], size_t count)
+{
+    struct process *p = s->process;
+    struct letter letter = {.kind = LETTER_SCRIPT};
+
+    if (post_spilled(p->post, s->index, process_main(p)) >= LIMIT_LANE_SPILL) {
+        atomic_fetch_add_explicit(&p->counters.scripts_dropped, 1, memory_order_relaxed);
+        return;
+    }
+    letter.u.script = script_job_new(argv, count);
+    letter_send(p, s->index, process_main(p), &letter, POST_MUST);
+}
+
+/* An event of a group: told, and for the operator's script if it is a warning. */
+static void group_told(struct shard *s, const struct shard_group *sg, enum event_type type,
+                       const char *text, size_t len)
+{
+    const char *path = sg->texts.notification_script;
+
+    note_send(s->process, s->index, true, type, event_level(type), text, len);
+    if (event_level(type) == EVENT_WARNING && path != NULL) {
+        const char *const argv[] = {path, event_name(type), text};
+        run_script(s, argv, sizeof argv / sizeof argv[0]);
+    }
+}
+
+void shard_group_event(struct shard *s, const struct shard_group *sg, enum event_type type,
+                       const char *format, ...)
+{
+    char text[LIMIT_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert(len >= 0);
+    size_t fits = (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    group_told(s, sg, type, text, fits);
+}
+
 void shard_log(struct shard *s, enum event_level level, const char *format, ...)
 {
     char text[LIMIT_EVENT_TEXT];
@@ -175,6 +216,27 @@ static void act_crash_point(struct shard *s, const struct action *a)
     }
 }
 
+static void act_script(struct shard *s, const struct group_host *gh, const struct action *a)
+{
+    const char *path = gh->sg.texts.reconfig_script;
+    char from_port[8], to_port[8];
+
+    if (path == NULL) {
+        return;
+    }
+    (void)snprintf(from_port, sizeof from_port, "%u", (unsigned)a->addr.port);
+    (void)snprintf(to_port, sizeof to_port, "%u", (unsigned)a->addr2.port);
+    const char *const argv[] = {path,
+                                gh->sg.group->name,
+                                a->leader ? "leader" : "observer",
+                                "start",
+                                a->addr.ip,
+                                from_port,
+                                a->addr2.ip,
+                                to_port};
+    run_script(s, argv, sizeof argv / sizeof argv[0]);
+}
+
 static void act(struct shard *s, struct group_host *gh, struct action *a)
 {
     switch (a->kind) {
@@ -198,8 +260,7 @@ static void act(struct shard *s, struct group_host *gh, struct action *a)
         peer_ask(s, gh, a);
         break;
     case ACTION_EVENT:
-        note_send(s->process, s->index, true, a->type, event_level(a->type), a->u.text,
-                  strlen(a->u.text));
+        group_told(s, &gh->sg, a->type, a->u.text, strlen(a->u.text));
         break;
     case ACTION_LOG:
         log_with_time(s, a->level, a->u.text);
@@ -212,7 +273,8 @@ static void act(struct shard *s, struct group_host *gh, struct action *a)
     case ACTION_INVALID:
         route_moved(s, gh, a);
         break;
-    case ACTION_SCRIPT: /* client-reconfig-script: issue 2; configured scripts refuse to load */
+    case ACTION_SCRIPT:
+        act_script(s, gh, a);
         break;
     case ACTION_CRASH_POINT:
         act_crash_point(s, a);

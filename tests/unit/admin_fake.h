@@ -57,6 +57,7 @@ static struct {
     unsigned save_to[16];
     size_t saving_count;
     bool hold_saves;
+    struct scripts *scripts; /* of PENDING-SCRIPTS */
     enum group_reply failover;
     unsigned hellos;
     int stopped;
@@ -190,6 +191,16 @@ void shard_event(struct shard *s, enum event_type type, const char *format, ...)
     va_end(args);
     fake_note("event %s %s\n", event_name(type), text);
 }
+void shard_group_event(struct shard *s, const struct shard_group *sg, enum event_type type,
+                       const char *format, ...)
+{
+    char text[LIMIT_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fake_note("event %s %s\n", event_name(type), text);
+}
 void shard_log(struct shard *s, enum event_level level, const char *format, ...)
 {
     fake_note("log\n");
@@ -267,6 +278,10 @@ const struct tunables *mainloop_tunables(const struct mainloop *m)
 void mainloop_set_tunables(struct mainloop *m, const struct tunables *t)
 {
     fake.tunables = *t;
+}
+const struct scripts *mainloop_scripts(const struct mainloop *m)
+{
+    return fake.scripts;
 }
 void mainloop_stop(struct mainloop *m, int exit_code)
 {
@@ -367,6 +382,11 @@ static void add_group(const char *name, uint16_t port)
         shard_group_add(&fake.shard[directory_owner(p->directory, gid)], gid, &addr, &set, &texts));
 }
 
+static void fake_script_event(void *ctx, enum event_type type, const char *text)
+{
+    fake_note("event %s %s\n", event_name(type), text);
+}
+
 static int fake_setup(void **state)
 {
     char error[256];
@@ -389,6 +409,9 @@ static int fake_setup(void **state)
     fake.tunables.loglevel = EVENT_NOTICE;
     fake.env.myid = p->myid;
     p->directory = directory_new(SHARDS);
+    struct scripts_options options = {.event = fake_script_event};
+    script_limits_take(&options.limits);
+    fake.scripts = scripts_new(&options);
     for (unsigned s = 0; s < SHARDS; s++) {
         fake.shard[s].index = s;
         fake.shard[s].admin = admin_ops.start(&fake.shard[s]);
@@ -403,6 +426,7 @@ static int fake_teardown(void **state)
             (void)shard_group_remove(&fake.shard[s], gid);
         admin_ops.stop(fake.shard[s].admin);
     }
+    scripts_free(fake.scripts);
     ring_close(fake.ring);
     directory_free(fake.process.directory);
     return 0;

@@ -1,5 +1,7 @@
 /* The port as clients see it: order of replies, votes, subscribers, bounds, and the commands that
  * travel between threads. */
+#include <poll.h>
+
 #include "admin/command.h"
 #include "admin_fake.h"
 
@@ -378,6 +380,59 @@ static void settings(void **state)
     close(fd);
 }
 
+/* A script that failed long ago: its time has come, but nobody turns the queue. */
+static void pending_scripts(void **state)
+{
+    int fd = fake_connect(0);
+    struct scripts_counts counts = {.running = 1};
+    ms_t then = clock_now() - 10000000;
+
+    ask(fd, "sentinel pending-scripts\r\n", "*0\r\n");
+    const char *argv[] = {"/bin/false", "+odown", "a b"};
+    scripts_add(fake.scripts, script_job_new(argv, 3), then);
+    for (int i = 0; i < 60000 && counts.running > 0; i++) {
+        (void)poll(NULL, 0, 1);
+        scripts_turn(fake.scripts, then);
+        scripts_counts(fake.scripts, &counts);
+    }
+    assert_int_equal(counts.queued, 1);
+#define REST                                                                                       \
+    "$4\r\nargv\r\n*3\r\n$10\r\n/bin/false\r\n$6\r\n+odown\r\n$3\r\na b\r\n"                       \
+    "$5\r\nflags\r\n$9\r\nscheduled\r\n$3\r\npid\r\n$1\r\n0\r\n"                                   \
+    "$9\r\nrun-delay\r\n$1\r\n0\r\n$9\r\nretry-num\r\n$1\r\n1\r\n"
+    ask(fd, "sentinel pending-scripts\r\n", "*1\r\n*10\r\n" REST);
+    say(fd, "hello 3\r\n");
+    (void)heard(fd);
+    ask(fd, "sentinel pending-scripts\r\n", "*1\r\n%5\r\n" REST);
+#undef REST
+    close(fd);
+}
+
+static void scripts_are_set_where_allowed(void **state)
+{
+    int fd = fake_connect(0);
+
+    add_group("m1", 6379);
+    ask(fd, "sentinel set m1 notification-script /bin/true\r\n",
+        "-ERR Reconfiguration of scripts path is denied for security reasons. Check the "
+        "deny-scripts-reconfig configuration directive in your Sentinel configuration\r\n");
+    fake.process.options.deny_scripts_reconfig = false;
+    ask(fd, "sentinel set m1 client-reconfig-script /no/such\r\n",
+        "-ERR Client reconfiguration script seems non existing or non executable\r\n");
+    ask(fd, "sentinel set m1 notification-script /bin/true client-reconfig-script /bin/sh\r\n",
+        "+OK\r\n");
+    assert_non_null(strstr(fake.log, "record sentinel notification-script m1 /bin/true\n"));
+    assert_non_null(strstr(fake.log, "record sentinel client-reconfig-script m1 /bin/sh\n"));
+    say(fd, "sentinel master m1\r\n");
+    assert_non_null(strstr(heard(fd), "$19\r\nnotification-script\r\n$9\r\n/bin/true\r\n"
+                                      "$22\r\nclient-reconfig-script\r\n$7\r\n/bin/sh\r\n"));
+    ask(fd, "sentinel set m1 notification-script \"\"\r\n", "+OK\r\n");
+    assert_non_null(strstr(fake.log, "record sentinel notification-script m1 \"\"\n"));
+    say(fd, "sentinel master m1\r\n");
+    assert_null(strstr(heard(fd), "notification-script"));
+    close(fd);
+}
+
 static void kill_and_list(void **state)
 {
     int a = fake_connect(0), b = fake_connect(1), c = fake_connect(1);
@@ -655,6 +710,8 @@ int main(void)
         TEST(masters_come_in_the_order_of_monitor),
         TEST(failover_errors),
         TEST(settings),
+        TEST(pending_scripts),
+        TEST(scripts_are_set_where_allowed),
         TEST(kill_and_list),
         TEST(pause_stops_everybody_for_a_while),
         TEST(subscribers),
