@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -106,6 +107,44 @@ void log_write(enum event_level level, int64_t wall_ms, const char *text)
     write_all(line, (size_t)len);
     if (sink.options.syslog) {
         syslog(priorities[level], "%s", text);
+    }
+}
+
+/* Appends a number without what a signal handler must not call. */
+static size_t put_number(char *at, uint64_t number)
+{
+    char digits[24];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    for (size_t i = 0; i < count; i++) {
+        at[i] = digits[count - 1 - i];
+    }
+    return count;
+}
+
+void log_from_handler(const char *text)
+{
+    char line[256];
+    static const char middle[] = ":signal-handler (";
+    struct timespec now;
+    size_t rest = strlen(text), len = put_number(line, (uint64_t)getpid());
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    memcpy(line + len, middle, sizeof middle - 1);
+    len += sizeof middle - 1;
+    len += put_number(line + len, (uint64_t)now.tv_sec);
+    line[len++] = ')';
+    line[len++] = ' ';
+    rest = rest < sizeof line - len - 1 ? rest : sizeof line - len - 1;
+    memcpy(line + len, text, rest);
+    len += rest;
+    line[len++] = '\n';
+    struct pollfd room = {.fd = sink.fd, .events = POLLOUT};
+    if (poll(&room, 1, 0) == 1) { /* whatever hangs, this does not */
+        write_all(line, len);
     }
 }
 

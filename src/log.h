@@ -27,6 +27,8 @@ void log_write(enum event_level level, int64_t wall_ms, const char *text);
 /* The same, now, with printf. */
 void log_printf(enum event_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* One line from a signal handler. text: short. */
+void log_from_handler(const char *text);
 /* Opens the file anew when its path leads elsewhere than the open one (log rotation), or `force`d
  * by SIGHUP. Called about once a second. */
 void log_reopen(bool force);

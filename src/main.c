@@ -1,6 +1,7 @@
 /* vedette: options, configuration, threads, orderly stop. */
 #include "admin/admin.h"
 #include "config/config.h"
+#include "daemon.h"
 #include "io/clock.h"
 #include "io/journal.h"
 #include "io/listener.h"
@@ -320,6 +321,12 @@ static void fill_binds(struct process_options *o, const struct config_server *se
     o->bind_count = (unsigned)server->bind_count;
 }
 
+static struct output_limit output_limit(const struct config_output_limit *limit)
+{
+    return (struct output_limit){
+        .hard = limit->hard, .soft = limit->soft, .soft_seconds = (uint32_t)limit->soft_seconds};
+}
+
 static void fill_options(struct process_options *o, const struct command_line *cl,
                          const struct config *config, const char *path)
 {
@@ -336,6 +343,8 @@ static void fill_options(struct process_options *o, const struct command_line *c
         .protected_mode = server->protected_mode,
         .deny_scripts_reconfig = config->deny_scripts_reconfig,
         .maxclients = server->maxclients,
+        .normal_output = output_limit(&server->normal_limit),
+        .pubsub_output = output_limit(&server->pubsub_limit),
         .timeout = server->timeout,
         .tcp_keepalive = server->tcp_keepalive,
         .tcp_backlog = server->tcp_backlog > 0 ? (uint32_t)server->tcp_backlog : 511,
@@ -435,8 +444,8 @@ static void seed_group(struct process *p, const struct config_group *group)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-/* Descriptors of the links that the configuration asks for, and of the house itself. */
-static unsigned long long links_needed(const struct process_options *o, const struct config *config)
+/* Links that the configuration asks for. */
+static unsigned long long links_needed(const struct config *config)
 {
     unsigned long long servers = 0, peers = 0;
     for (size_t i = 0; i < config->group_count; i++) {
@@ -445,42 +454,55 @@ static unsigned long long links_needed(const struct process_options *o, const st
             peers = config->groups[i]->sentinel_count; /* nearly always the same ones */
         }
     }
-    unsigned long long shard = 8 + 2 * (o->bind_count > 2 ? o->bind_count : 2);
-    return 2 * servers + peers + shard * o->shards + 24;
+    return 2 * servers + peers;
 }
 
-/* Descriptors are what links and clients are made of: takes all that the system allows, and says
- * at once when that cannot be enough. As in stock, clients have to make do with what the links
- * leave. */
-static void take_descriptors(struct process_options *o, const struct config *config)
+/* Only where it is needed, and never past the hard limit. */
+static unsigned long long raise_descriptors(unsigned long long wanted)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return;
+        return wanted;
     }
-    if (limit.rlim_cur < limit.rlim_max) {
+    if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
     }
-    unsigned long long links = links_needed(o, config), have = limit.rlim_cur;
-    if (have < links + CLIENTS_LEAST) {
+    return limit.rlim_cur;
+}
+
+/* Descriptors are what links and clients are made of. Each has a budget of its own, so that running
+ * out of one never starves the other: clients get what they may have at most, but never what the
+ * links need or are about to; too few for the links alone stop the start. */
+static void take_descriptors(struct process_options *o, const struct config *config)
+{
+    unsigned long long links = links_needed(config);
+    unsigned long long shard = 8 + 2 * (o->bind_count > 2 ? o->bind_count : 2);
+    unsigned long long house = shard * o->shards + 24, growth = links + LIMIT_LINGERERS;
+    unsigned long long have = raise_descriptors(house + links + growth + o->maxclients);
+    if (have < house + links + CLIENTS_LEAST) {
         char message[512];
         (void)snprintf(
             message, sizeof message,
             "The limit of open files (RLIMIT_NOFILE, 'ulimit -n') is %llu, and %zu "
             "masters with what is known of their replicas and sentinels need %llu: raise "
             "it (LimitNOFILE= of a systemd unit, --ulimit nofile= of a container)",
-            have, config->group_count, links + CLIENTS_LEAST);
+            have, config->group_count, house + links + CLIENTS_LEAST);
         die(message);
     }
-    if (have < links + o->maxclients) {
+    unsigned long long rest = have - house - links;
+    unsigned long long most = rest - (growth < rest / 2 ? growth : rest / 2);
+    most = most < CLIENTS_LEAST ? CLIENTS_LEAST : most;
+    if (most < o->maxclients) {
         log_printf(EVENT_WARNING,
                    "The limit of open files is %llu, of which links need %llu: maxclients has been "
                    "reduced from %u to %llu. If you need higher maxclients increase 'ulimit -n'.",
-                   have, links, (unsigned)o->maxclients, have - links);
-        o->maxclients = (uint32_t)(have - links);
+                   have, house + links, (unsigned)o->maxclients, most);
+        o->maxclients = (uint32_t)most;
     }
+    rest = have - house - o->maxclients;
+    o->links_most = rest < UINT32_MAX ? (uint32_t)rest : UINT32_MAX;
 }
 
 static int take_signals(void)
@@ -558,47 +580,30 @@ static void load_certificates(struct mainloop *m)
     m->process->tls = m->certificates.tls;
 }
 
-static void daemonize(void)
+static void write_pidfile(const struct config_server *server, bool background)
 {
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0) {
-        die("cannot fork to become a daemon");
-    }
-    if (pid > 0) {
-        _exit(0);
-    }
-    (void)setsid();
-    int null = open("/dev/null", O_RDWR);
-    if (null >= 0) {
-        (void)dup2(null, STDIN_FILENO);
-        (void)dup2(null, STDOUT_FILENO);
-        (void)dup2(null, STDERR_FILENO);
-        if (null > STDERR_FILENO) {
-            close(null);
-        }
-    }
-}
-
-static const char *pidfile_path(const struct config_server *server)
-{
-    if (server->pidfile == NULL && server->daemonize) {
-        return "/var/run/redis.pid"; /* stock's default */
-    }
-    return server->pidfile;
-}
-
-static void write_pidfile(const struct config_server *server)
-{
-    const char *path = pidfile_path(server);
-    FILE *file = path != NULL && path[0] != '\0' ? fopen(path, "we") : NULL;
-    if (file != NULL) {
-        (void)fprintf(file, "%d\n", (int)getpid());
-        (void)fclose(file);
-    } else if (server->pidfile != NULL && server->pidfile[0] != '\0') {
+    const char *path = pidfile_path(server, background);
+    if (path != NULL && !pidfile_write(path) && server->pidfile != NULL) {
         char message[PATH_MAX + 128];
         (void)snprintf(message, sizeof message, "Can't write the pid file '%s': %s", path,
                        strerror(errno));
+        die(message);
+    }
+}
+
+/* The one socket of `unixsocket`, before the threads start: the first shard serves it. */
+static void open_unix_socket(struct process_options *o, const struct config_server *server)
+{
+    char error[512], message[640];
+    o->unix_fd = -1;
+    if (server->unixsocket == NULL || server->unixsocket[0] == '\0') {
+        return;
+    }
+    o->unix_socket = server->unixsocket;
+    o->unix_fd = listener_unix(server->unixsocket, server->unixsocketperm, (int)o->tcp_backlog,
+                               error, sizeof error);
+    if (o->unix_fd < 0) {
+        (void)snprintf(message, sizeof message, "Failed opening Unix socket: %s", error);
         die(message);
     }
 }
@@ -662,6 +667,9 @@ static struct process *make_process(const struct command_line *cl, const struct 
 
 static void end(struct process *p, struct mainloop *m)
 {
+    if (p->options.unix_fd >= 0) {
+        (void)unlink(p->options.unix_socket);
+    }
     for (unsigned i = 0; i < p->options.shards; i++) {
         shard_free(p->shard[i]);
     }
@@ -672,8 +680,8 @@ static void end(struct process *p, struct mainloop *m)
     directory_free(p->directory);
     pthread_mutex_destroy(&p->twin_lock);
     free(p);
-    if (pidfile_path(&m->config->server) != NULL) {
-        (void)unlink(pidfile_path(&m->config->server));
+    if (m->pidfile != NULL) {
+        (void)unlink(m->pidfile);
     }
     journal_close(m->journal);
     certificates_free(&m->certificates);
@@ -711,6 +719,7 @@ int main(int argc, char **argv)
     char *path = absolute(cl.config);
     m.config = load(&cl, path, &loaded);
     const struct config_server *server = &m.config->server;
+    bool background;
     struct log_options log = {.file = server->logfile,
                               .syslog = server->syslog_enabled,
                               .syslog_ident = server->syslog_ident,
@@ -723,8 +732,10 @@ int main(int argc, char **argv)
     if (!ring_probe(reason, sizeof reason)) {
         die(reason);
     }
-    if (server->daemonize) {
-        daemonize();
+    enum config_supervised supervisor = supervisor_find(server->supervised);
+    background = server->daemonize && supervisor == SUPERVISED_NO;
+    if (background && !daemonize()) {
+        die("cannot fork to become a daemon");
     }
     m.journal = open_journal(m.config, path, &loaded, &fresh);
     make_myid(m.config);
@@ -733,13 +744,19 @@ int main(int argc, char **argv)
     m.process = make_process(&cl, m.config, path);
     take_descriptors(&m.process->options, m.config);
     load_certificates(&m);
+    open_unix_socket(&m.process->options, server);
+    if (server->port == 0 && m.process->options.tls_port == 0 && m.process->options.unix_fd < 0) {
+        die("Configured to not listen anywhere, exiting.");
+    }
     prove_port_free(&m.process->options, m.process->options.port, "tcp");
     prove_port_free(&m.process->options, m.process->options.tls_port, "TLS");
     begin_journal(m.journal, m.config);
-    write_pidfile(server);
+    write_pidfile(server, background);
+    m.pidfile = pidfile_path(server, background);
     greet(m.process, m.config);
     m.signals = take_signals();
     start_threads(m.process, &m, fresh);
+    supervisor_tell("STATUS=Ready to accept connections\nREADY=1\n");
     int code = mainloop_run(&m);
     end(m.process, &m);
     free(cl.overrides);

@@ -1,5 +1,6 @@
 #include "mainloop_internal.h"
 
+#include "daemon.h"
 #include "io/clock.h"
 #include "log.h"
 #include "run/elector.h"
@@ -296,6 +297,27 @@ static void read_mail(struct mainloop *m)
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
+static void insisted(int signal)
+{
+    (void)signal;
+    log_from_handler("You insist... exiting now.");
+    _exit(1);
+}
+
+/* From here on a SIGINT ends the process whatever it is doing: as in Redis, the second Ctrl-C does,
+ * also when a disk hangs. What was promised is in the journal. */
+static void heed_insistence(void)
+{
+    struct sigaction action = {.sa_handler = insisted};
+    sigset_t set;
+
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void read_signals(struct mainloop *m)
 {
     struct signalfd_siginfo info;
@@ -308,6 +330,7 @@ static void read_signals(struct mainloop *m)
             log_printf(EVENT_NOTICE, "Log reopened (SIGHUP)");
             certificates_reload(&m->certificates);
         } else {
+            heed_insistence();
             log_printf(EVENT_WARNING, "Received %s scheduling shutdown...",
                        info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
             mainloop_stop(m, 0);
@@ -455,6 +478,8 @@ int mainloop_run(struct mainloop *m)
         }
         read_signals(m);
     }
+    heed_insistence();
+    supervisor_tell("STOPPING=1\n");
     log_printf(EVENT_WARNING, "User requested shutdown...");
     end_threads(m);
     if (!last_save(m)) {

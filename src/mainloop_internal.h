@@ -27,7 +27,8 @@ struct mainloop {
     struct journal *journal; /* the elector's while the threads run */
     struct tunables tunables;
     struct certificates certificates;
-    int signals; /* signalfd */
+    int signals;         /* signalfd */
+    const char *pidfile; /* removed at the end; NULL: none */
     bool stopping;
     int exit_code;
     bool dirty; /* the model holds what sentinel.conf does not */

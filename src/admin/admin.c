@@ -165,6 +165,7 @@ static ms_t admin_turn(void *admin, ms_t now)
 
     next = earlier(next, run_pause(a, now));
     next = earlier(next, client_timeouts(a, now));
+    next = earlier(next, client_outputs(a, now));
     admin_count(a, now);
     admin_settle(a);
     return next;

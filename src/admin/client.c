@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define OUTPUT_PAUSE (1024 * 1024) /* unsent bytes at which a client's requests wait */
@@ -102,6 +103,97 @@ ms_t client_timeouts(struct admin *a, ms_t now)
     return a->oldest ? a->oldest->active + idle + 1 : MS_NEVER;
 }
 
+/* --- output limits ---------------------------------------------------------------------------- */
+
+static void not_long(struct client *c)
+{
+    if (c->long_since == 0) {
+        return;
+    }
+    *(c->long_back ? &c->long_back->long_next : &c->admin->long_first) = c->long_next;
+    if (c->long_next) {
+        c->long_next->long_back = c->long_back;
+    }
+    c->long_next = c->long_back = NULL;
+    c->long_since = 0;
+}
+
+static void is_long(struct client *c)
+{
+    struct admin *a = c->admin;
+
+    c->long_since = shard_now(a->shard);
+    c->long_next = a->long_first;
+    if (a->long_first) {
+        a->long_first->long_back = c;
+    }
+    a->long_first = c;
+}
+
+static const struct output_limit *output_limit(const struct client *c)
+{
+    const struct process_options *o = &c->admin->process->options;
+
+    return client_subscribed(c) > 0 ? &o->pubsub_output : &o->normal_output;
+}
+
+static void close_long(struct client *c)
+{
+    struct admin *a = c->admin;
+    char at[ADDRESS_TEXT];
+
+    address_format(&c->peer, at);
+    shard_log(a->shard, EVENT_WARNING,
+              "Client id=%llu addr=%s name=%s closed for overcoming of output buffer limits.",
+              (unsigned long long)c->id, c->unix_socket ? "unixsocket" : at,
+              c->name ? c->name : "");
+    atomic_fetch_add_explicit(&a->process->counters.output_closed, 1, memory_order_relaxed);
+    client_close(c);
+}
+
+/* After its output grew or shrank. */
+static void watch_output(struct client *c)
+{
+    if (c->doomed || !c->stream) {
+        return;
+    }
+    const struct output_limit *limit = output_limit(c);
+    size_t size = stream_unsent(c->stream) + c->held;
+
+    if ((limit->hard > 0 && size > limit->hard) ||
+        (client_subscribed(c) > 0 && size > LIMIT_CLIENT_OUTPUT)) {
+        close_long(c);
+    } else if (limit->soft == 0 || size <= limit->soft) {
+        not_long(c);
+    } else if (c->long_since == 0) {
+        is_long(c);
+    }
+}
+
+ms_t client_outputs(struct admin *a, ms_t now)
+{
+    ms_t next = MS_NEVER;
+    struct client *following;
+
+    for (struct client *c = a->long_first; c; c = following) {
+        following = c->long_next;
+        if (!c->doomed) {
+            watch_output(c); /* it may have read meanwhile */
+        }
+        if (c->doomed || c->long_since == 0) {
+            continue;
+        }
+        /* As in Redis: more than so many whole seconds. */
+        ms_t until = c->long_since + ((ms_t)output_limit(c)->soft_seconds + 1) * 1000;
+        if (now >= until) {
+            close_long(c);
+        } else if (until < next) {
+            next = until;
+        }
+    }
+    return next;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 void client_close(struct client *c)
@@ -142,6 +234,7 @@ static void free_client(struct client *c)
         }
     }
     unlink_activity(c);
+    not_long(c);
     a->clients[c->index] = NULL;
     a->generations[c->index]++;
     a->unused[a->unused_count++] = c->index;
@@ -201,6 +294,7 @@ static void emit(struct client *c, const void *text, size_t len)
     if (c->first == c->after) {
         c->admin->net_output += len;
         stream_write(c->stream, text, len);
+        watch_output(c);
         return;
     }
     struct slot *last = slot_at(c, c->after - 1);
@@ -210,6 +304,7 @@ static void emit(struct client *c, const void *text, size_t len)
     }
     buffer_append(&last->text, text, len);
     c->held += len;
+    watch_output(c);
 }
 
 /* Hands over what the requests executed so far had answered at once. */
@@ -252,6 +347,7 @@ static void release(struct client *c)
         c->slots = NULL;
         c->slot_cap = 0;
     }
+    watch_output(c);
 }
 
 bool client_answer(struct admin *a, const struct ticket *t, const void *text, size_t len)
@@ -280,12 +376,6 @@ void client_push(struct client *c, const void *text, size_t len)
         return;
     }
     assert(c->admin->current != c);
-    if (stream_unsent(c->stream) + c->held > LIMIT_CLIENT_OUTPUT) {
-        atomic_fetch_add_explicit(&c->admin->process->counters.output_closed, 1,
-                                  memory_order_relaxed);
-        client_close(c);
-        return;
-    }
     emit(c, text, len);
 }
 
@@ -420,15 +510,13 @@ static bool is_loopback(const struct address *peer)
     return strncmp(peer->ip, "127.", 4) == 0 || strcmp(peer->ip, "::1") == 0;
 }
 
-/* Why a connection from peer is not wanted; NULL: it is. */
-static const char *refusal(struct process *p, const struct address *peer)
+/* Why a connection is not wanted; NULL: it is. */
+static const char *refusal(const struct client *c)
 {
-    const struct process_options *o = &p->options;
+    const struct process_options *o = &c->admin->process->options;
 
-    if (atomic_load_explicit(&p->counters.clients, memory_order_relaxed) > o->maxclients) {
-        return "-ERR max number of clients reached\r\n";
-    }
-    if (o->protected_mode && o->requirepass[0] == '\0' && !is_loopback(peer)) {
+    if (o->protected_mode && o->requirepass[0] == '\0' && !c->unix_socket &&
+        !is_loopback(&c->peer)) {
         return "-DENIED vedette is in protected mode: it has no password, so that only clients on "
                "this machine are served. Set requirepass, or 'protected-mode no' where the network "
                "is safe, and restart it.\r\n";
@@ -436,11 +524,41 @@ static const char *refusal(struct process *p, const struct address *peer)
     return NULL;
 }
 
+/* Takes a place among maxclients. Where there is none the client is told and let go at once: it
+ * must not hold a descriptor. */
+static bool admit(struct process *p, int fd, bool tls)
+{
+    static const char full[] = "-ERR max number of clients reached\r\n";
+
+    if (atomic_fetch_add_explicit(&p->counters.clients, 1, memory_order_relaxed) <
+        p->options.maxclients) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(&p->counters.clients, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->counters.connections_refused, 1, memory_order_relaxed);
+    if (!tls) {
+        (void)!send(fd, full, sizeof full - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    close(fd);
+    return false;
+}
+
+static bool is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 void client_accept(struct admin *a, int fd, bool tls)
 {
     struct process *p = a->process;
-    struct client *c = allocated(calloc(1, sizeof *c));
 
+    if (!admit(p, fd, tls)) {
+        return;
+    }
+    struct client *c = allocated(calloc(1, sizeof *c));
     if (a->unused_count == 0) {
         grow_clients(a);
     }
@@ -453,18 +571,18 @@ void client_accept(struct admin *a, int fd, bool tls)
     c->authenticated = p->options.requirepass[0] == '\0';
     resp_init(&c->parser);
     link_newest(c);
-    atomic_fetch_add_explicit(&p->counters.clients, 1, memory_order_relaxed);
     c->id =
         1 + atomic_fetch_add_explicit(&p->counters.connections_received, 1, memory_order_relaxed);
     c->stream = stream_adopt_tls(shard_client_ring(a->shard), fd, p->options.tcp_keepalive,
                                  tls ? p->tls : NULL, &client_stream, c);
     if (!stream_peer(c->stream, &c->peer)) {
         c->peer = (struct address){.ip = "?"};
+        c->unix_socket = is_unix(fd);
     }
     if (!stream_local(c->stream, &c->local)) {
         c->local = (struct address){.ip = "?"};
     }
-    const char *why = refusal(p, &c->peer);
+    const char *why = refusal(c);
     if (why) {
         atomic_fetch_add_explicit(&p->counters.connections_refused, 1, memory_order_relaxed);
         stream_write(c->stream, why, strlen(why));

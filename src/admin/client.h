@@ -43,6 +43,7 @@ struct client {
     int fd;                /* for CLIENT LIST only */
     uint64_t id;           /* process-wide, rising */
     struct address peer, local;
+    bool unix_socket;                       /* through unixsocket: it has no addresses */
     char *name, *library, *library_version; /* owned or NULL */
     ms_t created, active;                   /* active: last bytes received */
     int proto;
@@ -61,6 +62,9 @@ struct client {
     uint32_t slot_cap;     /* power of two */
     uint64_t first, after; /* sequences: first awaited, next to be given */
     size_t held;           /* bytes in slots */
+
+    ms_t long_since;                      /* its output is above the soft limit; 0: not */
+    struct client *long_next, *long_back; /* those of the shard */
 
     struct subscriptions subscriptions[2]; /* channels, patterns */
     struct client *older, *newer;          /* by activity, for the idle timeout */
@@ -86,8 +90,9 @@ struct admin {
     uint32_t client_cap, unused_count;
     struct client *oldest, *newest; /* by activity */
     struct client *doomed;
-    struct client *current; /* whose requests are being executed */
-    struct buffer scratch;  /* its replies of this go, not yet handed over */
+    struct client *long_first; /* whose output is above the soft limit */
+    struct client *current;    /* whose requests are being executed */
+    struct buffer scratch;     /* its replies of this go, not yet handed over */
 
     struct pubsub pubsub;
 
@@ -124,6 +129,9 @@ struct client *client_of(struct admin *a, const struct ticket *t);
 struct client *client_next(struct admin *a, uint32_t *cursor);
 /* Those whose idle time has passed are closed; returns when to look again. */
 ms_t client_timeouts(struct admin *a, ms_t now);
+/* Those whose output has been above the soft limit of client-output-buffer-limit for too long are
+ * closed; returns when to look again. */
+ms_t client_outputs(struct admin *a, ms_t now);
 /* How many channels and patterns it is subscribed to. */
 uint32_t client_subscribed(const struct client *c);
 
@@ -132,8 +140,7 @@ uint32_t client_subscribed(const struct client *c);
 struct ticket client_await(struct client *c);
 /* The answer of a slot; nothing happens when it was answered or the client is gone. False then. */
 bool client_answer(struct admin *a, const struct ticket *t, const void *text, size_t len);
-/* A message out of turn (pub/sub): behind every reply given so far. Closes the client at
- * LIMIT_CLIENT_OUTPUT. */
+/* A message out of turn (pub/sub): behind every reply given so far. */
 void client_push(struct client *c, const void *text, size_t len);
 
 /* --- admin.c --------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* CLIENT and its subcommands. */
 #include "admin/async.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,14 +190,26 @@ static void client_unblock(struct call *call)
 
 /* --- LIST and INFO --------------------------------------------------------------------------- */
 
+#define ENDPOINT_TEXT (ADDRESS_TEXT + 128) /* holds the path of a unix socket, too */
+
+/* As stock: an address, or the path of unixsocket with port 0. */
+static void endpoint(const struct client *c, const struct address *at, char out[ENDPOINT_TEXT])
+{
+    if (c->unix_socket) {
+        (void)snprintf(out, ENDPOINT_TEXT, "%s:0", c->admin->process->options.unix_socket);
+    } else {
+        address_format(at, out);
+    }
+}
+
 static void describe(const struct client *c, struct buffer *out)
 {
-    char peer[ADDRESS_TEXT], local[ADDRESS_TEXT], flags[8];
+    char peer[ENDPOINT_TEXT], local[ENDPOINT_TEXT], flags[16];
     ms_t now = shard_now(c->admin->shard);
     size_t unsent = c->doomed ? 0 : stream_unsent(c->stream), flag = 0;
 
-    address_format(&c->peer, peer);
-    address_format(&c->local, local);
+    endpoint(c, &c->peer, peer);
+    endpoint(c, &c->local, local);
     if (client_subscribed(c) > 0) {
         flags[flag++] = 'P';
     }
@@ -205,6 +218,9 @@ static void describe(const struct client *c, struct buffer *out)
     }
     if (c->goodbye) {
         flags[flag++] = 'c';
+    }
+    if (c->unix_socket) {
+        flags[flag++] = 'U';
     }
     if (c->no_evict) {
         flags[flag++] = 'e';
@@ -399,8 +415,8 @@ static void client_list(struct call *call)
 
 struct kill_request {
     struct admin_request r;
-    uint64_t id;                                          /* 0: any */
-    char addr[ADDRESS_TEXT + 8], laddr[ADDRESS_TEXT + 8]; /* "": any */
+    uint64_t id;                                            /* 0: any */
+    char addr[ENDPOINT_TEXT + 8], laddr[ENDPOINT_TEXT + 8]; /* "": any */
     enum client_type type;
     int64_t max_age; /* seconds; -1: any */
     bool skip_me, old_form;
@@ -408,11 +424,11 @@ struct kill_request {
     uint32_t killed;
 };
 
-static bool address_is(const struct address *a, const char *text)
+static bool address_is(const struct client *c, const struct address *a, const char *text)
 {
-    char own[ADDRESS_TEXT];
+    char own[ENDPOINT_TEXT];
 
-    address_format(a, own);
+    endpoint(c, a, own);
     return text[0] == '\0' || strcmp(own, text) == 0;
 }
 
@@ -420,8 +436,8 @@ static bool to_be_killed(const struct kill_request *k, const struct client *c)
 {
     ms_t age = shard_now(c->admin->shard) - c->created;
 
-    return (k->id == 0 || k->id == c->id) && address_is(&c->peer, k->addr) &&
-           address_is(&c->local, k->laddr) && has_type(c, k->type) &&
+    return (k->id == 0 || k->id == c->id) && address_is(c, &c->peer, k->addr) &&
+           address_is(c, &c->local, k->laddr) && has_type(c, k->type) &&
            (k->max_age < 0 || age / 1000 >= k->max_age);
 }
 

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct listener {
@@ -22,6 +24,7 @@ struct listener {
     int spare;      /* given up for a moment to turn a connection away; -1: none */
     bool accepting; /* an accept is with the kernel */
     bool closed, inside;
+    const char *refusal; /* NULL: nothing is said */
     struct address at;
 };
 
@@ -93,6 +96,9 @@ static void turn_one_away(struct listener *l)
     l->spare = -1;
     int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
+        if (l->refusal != NULL) {
+            (void)!send(fd, l->refusal, strlen(l->refusal), MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
         close(fd);
         l->object.ring->counters.refused++;
     }
@@ -167,6 +173,23 @@ static const struct ring_object_ops object_ops = {
     .abandon = on_abandon,
 };
 
+struct listener *listener_adopt(struct ring *ring, int fd, void (*on_accept)(void *ctx, int fd),
+                                void *ctx)
+{
+    struct listener *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        abort();
+    }
+    l->on_accept = on_accept;
+    l->ctx = ctx;
+    l->fd = fd;
+    l->spare = -1;
+    take_spare(l);
+    ring_register(ring, &l->object, &object_ops);
+    start(l);
+    return l;
+}
+
 struct listener *listener_open(struct ring *ring, const struct address *at, int backlog,
                                void (*on_accept)(void *ctx, int fd), void *ctx, char *error,
                                size_t error_len)
@@ -175,24 +198,58 @@ struct listener *listener_open(struct ring *ring, const struct address *at, int 
     if (fd < 0) {
         return NULL;
     }
-    struct listener *l = calloc(1, sizeof *l);
-    if (l == NULL) {
-        abort();
-    }
-    l->on_accept = on_accept;
-    l->ctx = ctx;
-    l->fd = fd;
+    struct listener *l = listener_adopt(ring, fd, on_accept, ctx);
     l->at = *at;
-    l->spare = -1;
-    take_spare(l);
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
         (void)sockaddr_read(&address, &l->at);
     }
-    ring_register(ring, &l->object, &object_ops);
-    start(l);
     return l;
+}
+
+/* What of making it failed; NULL: nothing did. */
+static const char *make_unix(int fd, const char *path, unsigned mode, int backlog)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat old;
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return "bind";
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    if (lstat(path, &old) == 0 && S_ISSOCK(old.st_mode)) {
+        (void)unlink(path); /* of a process that was killed */
+    }
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        return "bind";
+    }
+    if (mode != 0 && chmod(path, mode) != 0) {
+        return "chmod";
+    }
+    return listen(fd, backlog) == 0 ? NULL : "listen";
+}
+
+int listener_unix(const char *path, unsigned mode, int backlog, char *error, size_t error_len)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const char *what = fd >= 0 ? make_unix(fd, path, mode, backlog) : "creating socket";
+    if (what == NULL) {
+        return fd;
+    }
+    int saved = errno;
+    (void)snprintf(error, error_len, "%s: %s", what, strerror(saved));
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = saved;
+    return -1;
+}
+
+void listener_set_refusal(struct listener *l, const char *text)
+{
+    l->refusal = text;
 }
 
 void listener_close(struct listener *l)

@@ -19,6 +19,15 @@ struct listener;
 struct listener *listener_open(struct ring *ring, const struct address *at, int backlog,
                                void (*on_accept)(void *ctx, int fd), void *ctx, char *error,
                                size_t error_len);
+/* Makes the listening socket of a path: what an earlier socket there left behind is replaced, a
+ * file of another kind is not. mode: permissions, 0: as umask leaves them. Returns it, for
+ * listener_adopt, or -1: errno is set and error holds a sentence. Thread: any, needs no ring. */
+int listener_unix(const char *path, unsigned mode, int backlog, char *error, size_t error_len);
+/* As listener_open with a listening socket that is there; takes fd. */
+struct listener *listener_adopt(struct ring *ring, int fd, void (*on_accept)(void *ctx, int fd),
+                                void *ctx);
+/* What a connection is told that is turned away for want of descriptors; static. NULL: nothing. */
+void listener_set_refusal(struct listener *l, const char *text);
 /* No callback afterwards; takes the listener. Safe in its callback. */
 void listener_close(struct listener *l);
 /* Where it listens. */

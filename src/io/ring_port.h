@@ -105,8 +105,9 @@ struct ring { /* first member of the backend's */
     uint32_t slot_count, slot_cap, slot_free;
     struct heap timers;
     struct handle_list later, dirty, work;
-    size_t work_done; /* of work: those before it have had their turn */
-    bool inside;      /* callbacks are running */
+    size_t work_done;   /* of work: those before it have had their turn */
+    bool inside;        /* callbacks are running */
+    uint32_t lingering; /* streams whose owner is gone, not yet closed */
     /* Completions so far that no owner needs to hear of, such as a send that went through: they do
      * not end a wait. */
     uint64_t silent;

@@ -68,6 +68,7 @@ static void shut(struct stream *s)
 {
     struct ring *ring = s->object.ring;
     if (s->state != STREAM_CLOSED) {
+        ring->lingering -= s->state == STREAM_LINGERING;
         s->state = STREAM_CLOSED;
         ring_set_timer(&s->object, MS_NEVER);
         if (s->receives) {
@@ -112,7 +113,7 @@ static void linger_on(struct stream *s)
         s->half_closed = true;
         (void)shutdown(s->fd, SHUT_WR);
     }
-    if (s->peer_ended) {
+    if (s->peer_ended || s->object.ring->lingering > LIMIT_LINGERERS) {
         shut(s);
     }
 }
@@ -176,6 +177,7 @@ void stream_cancel_receive(struct stream *s)
 static void start_lingering(struct stream *s, ms_t patience)
 {
     s->moves_to = NULL;
+    s->object.ring->lingering += s->state != STREAM_LINGERING;
     s->state = STREAM_LINGERING;
     s->paused = false;
     drop_held(s);
@@ -195,6 +197,7 @@ void stream_end(struct stream *s, int error)
         return;
     }
     bool was_up = s->state == STREAM_UP;
+    s->object.ring->lingering++;
     s->state = STREAM_LINGERING; /* no callback comes after this one */
     ring_set_timer(&s->object, MS_NEVER);
     bool alert = error != 0 && stream_tls_has_alert(s);
@@ -606,6 +609,19 @@ struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
     s->connects = true;
     ring_set_timer(&s->object, clock_now() + LIMIT_CONNECT);
     ring->backend->connect(ring, s->object.handle, s->fd, (struct sockaddr *)s->target, len);
+    return s;
+}
+
+struct stream *stream_refuse(struct ring *ring, const struct address *to, int error,
+                             const struct stream_ops *ops, void *owner)
+{
+    struct stream *s = stream_new(ring, ops, owner);
+    s->state = STREAM_CONNECTING;
+    s->peer = *to;
+    s->error = error;
+    s->ended = true;
+    ring->counters.connect_failures++;
+    stream_mark_later(s);
     return s;
 }
 

@@ -44,6 +44,10 @@ struct stream *stream_connect(struct ring *ring, const struct address *to,
                               const struct address *bind_or_null, const struct stream_ops *ops,
                               void *owner);
 
+/* A stream that fails with this error, told by down() as stream_connect would. */
+struct stream *stream_refuse(struct ring *ring, const struct address *to, int error,
+                             const struct stream_ops *ops, void *owner);
+
 /* Takes a connected stream socket in blocking mode (TCP; others have no addresses) and starts
  * reading. up() is
  * not called. keepalive: idle seconds before probing, 0: none. */
@@ -89,7 +93,7 @@ void stream_close(struct stream *s);
 /* Takes the stream: sends what is in the output (from the next ring_flush on), closes its sending
  * half, drops what still arrives, closes when the peer does (closing before would reset the
  * connection and could cost the peer the last output); after LIMIT_LINGER ms it closes in any case.
- * No callback afterwards. */
+ * Beyond LIMIT_LINGERERS of the ring it does not wait for the peer. No callback afterwards. */
 void stream_close_after_flush(struct stream *s);
 
 /* The addresses, known from up() or stream_adopt on (IPv4-mapped ones as IPv4). False: unknown. */

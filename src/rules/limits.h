@@ -33,11 +33,13 @@
     500 /* ms a voter's answer waits for the disk before the old vote goes */
 
 /* --- RESP from clients ---------------------------------------------------------------------- */
-#define LIMIT_REQUEST_ARGS   (1024 * 1024)      /* arguments of one request, as Redis */
-#define LIMIT_REQUEST_BULK   (512 * 1024)       /* bytes of one argument */
-#define LIMIT_REQUEST_INLINE (64 * 1024)        /* bytes of an inline request or a length line */
-#define LIMIT_REQUEST_BYTES  (1024 * 1024)      /* bytes of one request; more: error and close */
-#define LIMIT_CLIENT_OUTPUT  (32 * 1024 * 1024) /* unsent bytes; more: closed and counted */
+#define LIMIT_REQUEST_ARGS   (1024 * 1024) /* arguments of one request, as Redis */
+#define LIMIT_REQUEST_BULK   (512 * 1024)  /* bytes of one argument */
+#define LIMIT_REQUEST_INLINE (64 * 1024)   /* bytes of an inline request or a length line */
+#define LIMIT_REQUEST_BYTES  (1024 * 1024) /* bytes of one request; more: error and close */
+#define LIMIT_CLIENT_OUTPUT                                                                        \
+    (256 * 1024 * 1024) /* unsent bytes of a subscriber, whatever client-output-buffer-limit says; \
+                           more: closed and counted */
 #define LIMIT_CLIENT_SLOTS                                                                         \
     4096                          /* pipelined requests whose answers are awaited; then read stops \
                                    */
@@ -57,14 +59,15 @@
 #define LIMIT_LANE   2048 /* messages a lane holds, a power of two */
 #define LIMIT_LANE_SPILL                                                                           \
     65536 /* messages waiting privately behind a full lane; then gossip drops */
-#define LIMIT_SQ            1024          /* submission queue entries of a ring, a power of two */
-#define LIMIT_CQ            16384         /* completion queue entries of a ring, a power of two */
-#define LIMIT_BUFFER        4096          /* bytes of one provided buffer */
-#define LIMIT_BUFFERS       1024          /* provided buffers of a ring, a power of two */
-#define LIMIT_BUFFERS_FIRST 64            /* of them at first; doubled when they run out */
-#define LIMIT_CONNECT       3000          /* ms a connection attempt may take */
-#define LIMIT_LINGER        5000          /* ms a closing stream may take to send its last output */
-#define LIMIT_ACCEPT_PAUSE  100           /* ms without accepting when descriptors have run out */
+#define LIMIT_SQ            1024  /* submission queue entries of a ring, a power of two */
+#define LIMIT_CQ            16384 /* completion queue entries of a ring, a power of two */
+#define LIMIT_BUFFER        4096  /* bytes of one provided buffer */
+#define LIMIT_BUFFERS       1024  /* provided buffers of a ring, a power of two */
+#define LIMIT_BUFFERS_FIRST 64    /* of them at first; doubled when they run out */
+#define LIMIT_CONNECT       3000  /* ms a connection attempt may take */
+#define LIMIT_LINGER        5000  /* ms a closing stream may take to send its last output */
+#define LIMIT_LINGERERS     256 /* such streams of a ring; further ones do not wait for the peer */
+#define LIMIT_ACCEPT_PAUSE  100 /* ms without accepting when descriptors have run out */
 #define LIMIT_SLOTS         (1024 * 1024) /* streams, listeners and watches of a ring */
 #define LIMIT_LINE          8192          /* bytes of a line of configuration or journal */
 #define LIMIT_CONFIG_FILE   (256 * 1024 * 1024)

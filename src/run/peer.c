@@ -383,7 +383,7 @@ static void peer_close(struct peer_link *p)
     if (p->link != NULL) {
         link_close(p->link);
         p->link = NULL;
-        p->shard->counters.links--;
+        shard_link_gone(p->shard);
     }
     p->live.cmd_up = p->live.cmd_opening = false;
 }
@@ -424,7 +424,7 @@ static void peer_down(void *owner, const char *why)
     link_failed(p->shard, why);
     p->link = NULL;
     p->live.cmd_up = p->live.cmd_opening = false;
-    p->shard->counters.links--;
+    shard_link_gone(p->shard);
     if (was_up) {
         p->told_suspect = true;
         tell_shards(p, true);
@@ -478,7 +478,7 @@ static void id_answered(struct peer_link *p, const redisReply *reply)
     shard_log(s, EVENT_VERBOSE, "%s is at %s now, not %s: link closed", id.hex, at, p->runid.hex);
     link_close(p->link);
     p->link = NULL;
-    s->counters.links--;
+    shard_link_gone(s);
     p->live.cmd_up = p->live.cmd_opening = false;
     p->live.cmd_tried = s->now; /* again in a ping-period; a hello may bring its address before */
     p->told_suspect = true;
@@ -530,8 +530,7 @@ static void peer_open(struct peer_link *p)
     }
     p->live.cmd_tried = s->now;
     p->live.cmd_opening = true;
-    p->link = link_open(s->link_ring, &options, &peer_ops, p, s->now);
-    s->counters.links++;
+    p->link = shard_link_open(s, &options, &peer_ops, p);
 }
 
 void peer_tick(struct shard *s, struct peer_link *p)

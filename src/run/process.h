@@ -27,6 +27,13 @@ struct tunables {
     bool crash_after_election, crash_after_promotion;
 };
 
+/* client-output-buffer-limit of one class: unsent bytes at which a client is closed at once, or
+ * after so many seconds above. 0: none. */
+struct output_limit {
+    uint64_t hard, soft;
+    uint32_t soft_seconds;
+};
+
 /* Fixed after start. */
 struct process_options {
     unsigned shards;
@@ -39,7 +46,11 @@ struct process_options {
     char requirepass[512];      /* empty: none */
     bool protected_mode;
     bool deny_scripts_reconfig;
-    uint32_t maxclients;
+    uint32_t maxclients;     /* clients, all shards together; links have descriptors of their own */
+    uint32_t links_most;     /* links to servers and sentinels, all shards together */
+    int unix_fd;             /* listening unixsocket, the first shard's; -1: none */
+    const char *unix_socket; /* its path; NULL: none */
+    struct output_limit normal_output, pubsub_output;
     uint32_t timeout, tcp_keepalive, tcp_backlog; /* seconds, seconds, entries */
     const char *config_file;                      /* absolute */
     const char *executable;
@@ -54,6 +65,7 @@ struct process_counters {
     atomic_ullong output_closed, net_input, net_output, votes_impatient;
     atomic_ullong scripts_dropped; /* by a shard that main is too far behind */
     atomic_uint clients;
+    atomic_uint links; /* open or opening; process_options.links_most at most */
 };
 
 struct process {

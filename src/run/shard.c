@@ -240,6 +240,12 @@ static void loop(struct shard *s)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
+static void take_listener(struct shard *s, struct listener *l, bool tls)
+{
+    listener_set_refusal(l, tls ? NULL : "-ERR max number of clients reached\r\n");
+    s->listeners[s->listener_count++] = l;
+}
+
 static bool listen_at(struct shard *s, const char *ip, bool tls, bool optional, char *error,
                       size_t len)
 {
@@ -255,7 +261,7 @@ static bool listen_at(struct shard *s, const char *ip, bool tls, bool optional, 
         /* Stock's default binds "*" and "-::*": no IPv6 is no error. */
         return optional;
     }
-    s->listeners[s->listener_count++] = l;
+    take_listener(s, l, tls);
     return true;
 }
 
@@ -290,6 +296,10 @@ static bool stand_up(struct shard *s)
     if (s->link_ring == NULL || !listen_all(s, false, s->error, sizeof s->error) ||
         !listen_all(s, true, s->error, sizeof s->error)) {
         return false;
+    }
+    if (s->index == 0 && s->process->options.unix_fd >= 0) {
+        take_listener(s, listener_adopt(s->client_ring, s->process->options.unix_fd, accepted, s),
+                      false);
     }
     if (ring_watch(s->client_ring, post_doorbell(s->process->post, s->index), doorbell, s) ==
         NULL) {

@@ -136,13 +136,29 @@ void link_failed(struct shard *s, const char *why)
     }
 }
 
+struct link *shard_link_open(struct shard *s, struct link_options *options,
+                             const struct link_ops *ops, void *owner)
+{
+    struct process *p = s->process;
+    unsigned open = atomic_fetch_add_explicit(&p->counters.links, 1, memory_order_relaxed);
+    options->refuse = open < p->options.links_most ? 0 : EMFILE;
+    s->counters.links++;
+    return link_open(s->link_ring, options, ops, owner, s->now);
+}
+
+void shard_link_gone(struct shard *s)
+{
+    atomic_fetch_sub_explicit(&s->process->counters.links, 1, memory_order_relaxed);
+    s->counters.links--;
+}
+
 static void cmd_down(void *owner, const char *why)
 {
     struct server *sv = owner;
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_CMD};
     link_failed(sv->shard, why);
     sv->cmd = NULL;
-    sv->shard->counters.links--;
+    shard_link_gone(sv->shard);
     server_event(sv, &ev);
 }
 
@@ -159,7 +175,7 @@ static void pubsub_down(void *owner, const char *why)
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_PUBSUB};
     link_failed(sv->shard, why);
     sv->pubsub = NULL;
-    sv->shard->counters.links--;
+    shard_link_gone(sv->shard);
     server_event(sv, &ev);
 }
 
@@ -246,9 +262,7 @@ void server_open(struct shard *s, struct group_host *gh, struct instance *inst, 
     options.auth_pass = gh->sg.texts.auth_pass;
     options.rename = rename_for;
     options.rename_ctx = &gh->sg.texts;
-    *place =
-        link_open(s->link_ring, &options, kind == LINK_CMD ? &cmd_ops : &pubsub_ops, sv, s->now);
-    s->counters.links++;
+    *place = shard_link_open(s, &options, kind == LINK_CMD ? &cmd_ops : &pubsub_ops, sv);
 }
 
 void server_close(struct instance *inst, enum link_kind kind)
@@ -261,7 +275,7 @@ void server_close(struct instance *inst, enum link_kind kind)
     if (*place != NULL) {
         link_close(*place);
         *place = NULL;
-        sv->shard->counters.links--;
+        shard_link_gone(sv->shard);
     }
 }
 
