@@ -577,7 +577,7 @@ void client_accept(struct admin *a, int fd, bool tls)
                                  tls ? p->tls : NULL, &client_stream, c);
     if (!stream_peer(c->stream, &c->peer)) {
         c->peer = (struct address){.ip = "?"};
-        c->unix_socket = is_unix(fd);
+        c->unix_socket = p->options.unix_socket && is_unix(fd);
     }
     if (!stream_local(c->stream, &c->local)) {
         c->local = (struct address){.ip = "?"};

@@ -562,6 +562,32 @@ static void a_subscriber_that_does_not_read_is_closed(void **state)
     close(keen);
 }
 
+/* Above the soft limit it may stay for a while, and starts anew once it was below. */
+static void a_subscriber_that_reads_too_slowly(void **state)
+{
+    int lazy = fake_connect(0);
+    static char text[65536];
+
+    memset(text, 'x', sizeof text - 1);
+    say(lazy, "subscribe c\r\n");
+    for (unsigned round = 0; round < 2; round++) {
+        for (int i = 0; i < 200; i++) {
+            publish("c", text);
+        }
+        fake.now += 60000;
+        turns();
+        assert_int_equal(atomic_load(&fake.process.counters.clients), 1);
+        while (round == 0 && heard(lazy)[0] != '\0') {
+        }
+    }
+    fake.now += 1000;
+    turns();
+    turns();
+    assert_int_equal(atomic_load(&fake.process.counters.output_closed), 1);
+    assert_int_equal(atomic_load(&fake.process.counters.clients), 0);
+    close(lazy);
+}
+
 /* Its requests wait instead: nothing is lost, nothing grows. */
 static void a_client_that_pipelines_and_does_not_read(void **state)
 {
@@ -717,6 +743,7 @@ int main(void)
         TEST(subscribers),
         TEST(messages_come_after_the_confirmation),
         TEST(a_subscriber_that_does_not_read_is_closed),
+        TEST(a_subscriber_that_reads_too_slowly),
         TEST(a_client_that_pipelines_and_does_not_read),
         TEST(bounded_subscriptions),
         TEST(hello_is_taken),
