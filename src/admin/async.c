@@ -93,6 +93,7 @@ static void step_owner(struct request *request, void *here)
 {
     struct admin_request *r = (struct admin_request *)(void *)request;
 
+    shard_catch_up(here);
     r->visit(r, here);
 }
 
@@ -106,6 +107,7 @@ static void step_chain(struct request *request, void *here)
 {
     struct admin_request *r = (struct admin_request *)(void *)request;
 
+    shard_catch_up(here);
     r->visit(r, here);
     if (++r->visited < r->process->options.shards) {
         travel(r, r->visited, step_chain);

@@ -138,6 +138,16 @@ static void accepted_tls(void *ctx, int fd)
     s->process->admin->accepted(s->admin, fd, true);
 }
 
+/* A client that saw a server die asks at once, and must not be told that all is well because the
+ * links gather: node-redis then connects to the dead server and never asks again. */
+void shard_catch_up(struct shard *s)
+{
+    if (!s->caught_up) {
+        s->caught_up = true;
+        (void)ring_gather(s->link_ring);
+    }
+}
+
 static void read_mail(struct shard *s)
 {
     struct mail mail;
@@ -185,6 +195,7 @@ static void turn(struct shard *s)
     struct process *p = s->process;
 
     s->counters.turns++;
+    s->caught_up = false;
     read_mail(s);
     bool due = s->now >= s->next_gather;
     bool before = due && (s->late || s->urgent > 0);

@@ -71,6 +71,10 @@ void *shard_admin(const struct shard *s);
 
 /* The group, if this shard owns it and it is monitored; else NULL. */
 struct shard_group *shard_group(const struct shard *s, uint32_t gid);
+/* Takes what has arrived on the links, at most once a turn: what happened to a server before a
+ * request came is seen by its answer. Called in a request's step before groups are looked at, never
+ * from a callback of a ring or while a group's actions are carried out: it runs callbacks. */
+void shard_catch_up(struct shard *s);
 /* Walks all groups of this shard in gid order: *cursor starts at 0; NULL at the end. */
 struct shard_group *shard_group_next(const struct shard *s, uint32_t *cursor);
 

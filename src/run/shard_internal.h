@@ -105,6 +105,7 @@ struct shard {
     ms_t grid; /* turns in calm are at grid + n x TURN_CALM: each shard's at another time, so that
                   what they tell each other is there when they wake */
     bool late; /* this turn comes so late that what arrived goes before what is due */
+    bool caught_up;             /* the links were looked at for a request of this turn */
     struct group_host **groups; /* by gid, owned array with holes */
     uint32_t group_cap, group_count;
     uint32_t urgent;     /* groups that must not wait for a turn */
