@@ -1,5 +1,6 @@
 /* vedette: options, configuration, threads, orderly stop. */
 #include "admin/admin.h"
+#include "command_line.h"
 #include "config/config.h"
 #include "daemon.h"
 #include "io/clock.h"
@@ -32,76 +33,6 @@
 /* Clients that must find a place even where descriptors are scarce: the peers' links and an
  * operator. */
 #define CLIENTS_LEAST 32
-
-struct command_line {
-    const char *config; /* as given */
-    const char *fold;   /* --fold <conf> */
-    unsigned shards;    /* 0: as many as cores */
-    char **overrides;   /* "--directive", "value", … */
-    int override_count;
-};
-
-static const char usage_text[] =
-    "Usage: vedette /path/to/sentinel.conf [--directive value ...] [--shards N]\n"
-    "       vedette --fold /path/to/sentinel.conf   fold the journal into the file and exit\n"
-    "       vedette -v | --version\n"
-    "       vedette -h | --help\n"
-    "\n"
-    "A drop-in replacement for redis-sentinel: the same configuration file, port and clients.\n"
-    "'--sentinel' is accepted and ignored, as in 'redis-server redis.conf --sentinel'.\n"
-    "--shards N   worker threads (default: one per core)\n";
-
-/* --- command line ----------------------------------------------------------------------------- */
-
-static unsigned parse_shards(const char *text)
-{
-    char *end;
-    unsigned long n = text != NULL ? strtoul(text, &end, 10) : 0;
-    if (text == NULL || *text == '\0' || *end != '\0' || n < 1 || n > LIMIT_SHARDS) {
-        (void)fprintf(stderr, "vedette: --shards wants a number from 1 to %d, not '%s'\n",
-                      LIMIT_SHARDS, text != NULL ? text : "");
-        exit(1);
-    }
-    return (unsigned)n;
-}
-
-static void parse_command_line(int argc, char **argv, struct command_line *cl)
-{
-    *cl = (struct command_line){0};
-    cl->overrides = calloc((size_t)argc + 1, sizeof *cl->overrides);
-    if (cl->overrides == NULL) {
-        abort();
-    }
-    for (int i = 1; i < argc; i++) {
-        if (i == 1 && (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--version") == 0)) {
-            (void)printf("vedette %s (Redis Sentinel %s compatible)\n", VEDETTE_VERSION,
-                         VEDETTE_REDIS_VERSION);
-            exit(0);
-        }
-        if (i == 1 && (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)) {
-            (void)fputs(usage_text, stdout);
-            exit(0);
-        }
-        if (strcmp(argv[i], "--fold") == 0 && i == 1) {
-            cl->fold = i + 1 < argc ? argv[++i] : "";
-        } else if (strcmp(argv[i], "--shards") == 0) {
-            cl->shards = parse_shards(i + 1 < argc ? argv[i + 1] : NULL);
-            i++;
-        } else if (strcmp(argv[i], "--sentinel") == 0) {
-            continue;
-        } else if (cl->config == NULL && i == 1 && strncmp(argv[i], "--", 2) != 0) {
-            cl->config = argv[i];
-        } else {
-            cl->overrides[cl->override_count++] = argv[i];
-        }
-    }
-    if (cl->config == NULL && cl->fold == NULL) {
-        (void)fprintf(stderr,
-                      "vedette: Sentinel needs config file on disk to save state.  Give its path: "
-                      "vedette /path/to/sentinel.conf\n");
-        exit(1);
-    }
-}
 
 static char *absolute(const char *path)
 {
@@ -689,6 +620,22 @@ static void end(struct process *p, struct mainloop *m)
     close(m->signals);
 }
 
+/* io_uring if it is there or asked for; else epoll, which can do all of it with more system calls.
+ */
+static void choose_io(const struct command_line *cl)
+{
+    char reason[1024];
+    if (cl->io != NULL && strcmp(cl->io, "epoll") == 0) {
+        ring_choose(RING_EPOLL);
+    } else if (!ring_probe(reason, sizeof reason)) {
+        if (cl->io != NULL) {
+            die(reason);
+        }
+        log_printf(EVENT_WARNING, "%s. Using epoll instead (--io epoll asks for it)", reason);
+        ring_choose(RING_EPOLL);
+    }
+}
+
 static void greet(const struct process *p, const struct config *config)
 {
     log_printf(EVENT_WARNING, "vedette %s is starting, compatible with Redis Sentinel %s",
@@ -705,12 +652,11 @@ int main(int argc, char **argv)
 {
     struct command_line cl;
     struct journal_checksum loaded = {0};
-    char reason[1024];
     bool fresh = false;
     struct mainloop m = {0};
 
     script_limits_take(&m.limits);
-    parse_command_line(argc, argv, &cl);
+    command_line_parse(argc, argv, &cl);
     if (cl.fold != NULL) {
         int code = fold_by_hand(&cl);
         free(cl.overrides);
@@ -729,9 +675,7 @@ int main(int argc, char **argv)
                       strerror(errno));
         return 1;
     }
-    if (!ring_probe(reason, sizeof reason)) {
-        die(reason);
-    }
+    choose_io(&cl);
     enum config_supervised supervisor = supervisor_find(server->supervised);
     background = server->daemonize && supervisor == SUPERVISED_NO;
     if (background && !daemonize()) {

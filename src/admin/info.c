@@ -65,8 +65,10 @@ static void server_section(const struct process *p, ms_t now, struct buffer *out
                        "redis_mode:sentinel\r\n");
     buffer_printf(out, "os:%s %s %s\r\narch_bits:%zu\r\n", os.sysname, os.release, os.machine,
                   8 * sizeof(void *));
-    buffer_printf(out, "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:io_uring\r\n"
-                       "atomicvar_api:c11-builtin\r\n");
+    buffer_printf(out,
+                  "monotonic_clock:POSIX clock_gettime\r\nmultiplexing_api:%s\r\n"
+                  "atomicvar_api:c11-builtin\r\n",
+                  ring_chosen());
 #if defined(__GNUC__) && !defined(__clang__)
     buffer_printf(out, "gcc_version:%d.%d.%d\r\n", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
 #else
@@ -271,12 +273,14 @@ static void elector_lines(const struct process *p, struct buffer *out)
     put_count(out, "vedette_epochs_refused", e.election.epochs_refused);
 }
 
-static void vedette_section(const struct process *p, const struct info_sums *sums, ms_t now,
+static void vedette_section(const struct admin *a, const struct info_sums *sums, ms_t now,
                             struct buffer *out)
 {
+    const struct process *p = a->process;
     const struct shard_counters *s = &sums->shard;
 
-    buffer_printf(out, "# Vedette\r\nvedette_shards:%u\r\n", p->options.shards);
+    buffer_printf(out, "# Vedette\r\nvedette_shards:%u\r\nvedette_io:%s\r\n", p->options.shards,
+                  ring_backend(shard_client_ring(a->shard)));
     put_count(out, "vedette_current_epoch",
               atomic_load_explicit(&p->current_epoch, memory_order_acquire));
     put_count(out, "vedette_journal_refused",
@@ -324,7 +328,7 @@ static void render(const struct admin *a, unsigned sections, const struct info_s
         } else if (section == INFO_SENTINEL) {
             sentinel_section(p, shard_tunables(a->shard), now, &text);
         } else {
-            vedette_section(p, sums, now, &text);
+            vedette_section(a, sums, now, &text);
         }
     }
     reply_bulk(r, text.data, text.len);

@@ -1,6 +1,7 @@
 #include "io/ring.h"
 
 #include "io/clock.h"
+#include "io/ring_epoll.h"
 #include "io/ring_port.h"
 
 #include <assert.h>
@@ -295,10 +296,24 @@ ms_t ring_next_deadline(const struct ring *ring)
     return ring->later.count > 0 || has_work(ring) ? 1 : heap_next(&ring->timers);
 }
 
+static enum ring_kind chosen; /* before there are threads */
+
+void ring_choose(enum ring_kind kind)
+{
+    chosen = kind;
+}
+
+const char *ring_chosen(void)
+{
+    return chosen == RING_EPOLL ? "epoll" : "io_uring";
+}
+
 struct ring *ring_open(const struct ring_options *options, char *error, size_t error_len)
 {
     static const struct ring_options defaults;
-    return uring_open(options != NULL ? options : &defaults, error, error_len);
+    const struct ring_options *o = options != NULL ? options : &defaults;
+    return chosen == RING_EPOLL ? epoll_ring_open(o, error, error_len)
+                                : uring_open(o, error, error_len);
 }
 
 void ring_close(struct ring *ring)

@@ -2,8 +2,7 @@
  *
  * Everything asynchronous a thread does with sockets goes through a ring that the thread made
  * itself: streams (stream.h), links (link.h), listeners (listener.h), doorbells (ring_watch).
- * Nothing here shows io_uring: an epoll backend can stand behind the same functions
- * (ring_port.h is the seam).
+ * Nothing here shows what is behind it, io_uring or epoll (ring_choose; ring_port.h is the seam).
  *
  * A shard has two rings, so that clients and doorbells never wait for a gathering turn:
  *   clients' ring:  n = ring_wait(ring, timeout); ...; ring_flush(ring);
@@ -23,7 +22,15 @@
 
 struct ring;
 
-/* Zeroed: the bounds of limits.h and the best setup the kernel takes. Tests make them small. */
+/* What is behind every ring that is opened from now on, in the whole process; RING_URING until the
+ * first call. Thread: any, before others open rings. */
+enum ring_kind { RING_URING, RING_EPOLL };
+void ring_choose(enum ring_kind kind);
+/* "io_uring" or "epoll". Static. */
+const char *ring_chosen(void);
+
+/* Zeroed: the bounds of limits.h and the best setup the kernel takes. Tests make them small. epoll
+ * knows buffer_size (0: LIMIT_READ) and woken only. */
 struct ring_options {
     unsigned submissions;   /* entries, a power of two; 0: LIMIT_SQ */
     unsigned completions;   /* entries, a power of two; 0: LIMIT_CQ */
@@ -48,10 +55,10 @@ struct ring *ring_open(const struct ring_options *options, char *error, size_t e
  * fine. */
 void ring_close(struct ring *ring);
 
-/* Whether this kernel and container can do what ring_open and the streams need; tries it, with a
- * socket pair. False: reason says exactly why not (no such system call, seccomp, the sysctl
- * kernel.io_uring_disabled and its value, a resource limit, kernel too old) and what to change.
- * Thread: any, needs no ring. */
+/* Whether this kernel and container let us have io_uring with all that the streams need; tries it,
+ * with a socket pair, whatever is chosen. False: reason says exactly why not (no such system call,
+ * seccomp, the sysctl kernel.io_uring_disabled and its value, a resource limit, kernel too old) and
+ * what to change. Thread: any, needs no ring. */
 bool ring_probe(char *reason, size_t reason_len);
 
 /* Submits what is pending, waits until something has happened or `timeout` ms have passed (0: does
@@ -85,7 +92,7 @@ struct ring_watch *ring_watch(struct ring *ring, int fd, void (*callback)(void *
 void ring_unwatch(struct ring_watch *watch);
 
 struct ring_counters {
-    uint64_t enters;      /* system calls */
+    uint64_t enters;      /* system calls; of epoll, those that ask for events */
     uint64_t completions; /* taken from the kernel */
     uint64_t late;        /* of them: for something closed since, dropped */
     uint64_t sends, send_bytes;
@@ -105,6 +112,6 @@ struct ring_counters {
     uint32_t objects;            /* streams, listeners, watches alive, closing ones included */
 };
 void ring_counters(const struct ring *ring, struct ring_counters *out);
-/* What the kernel granted, for INFO and the log: "io_uring (single issuer, deferred)" or the like.
- * Static. */
+/* What the kernel granted, for INFO and the log: "io_uring (single issuer, deferred)", "epoll" or
+ * the like. Static. */
 const char *ring_backend(const struct ring *ring);

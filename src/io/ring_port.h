@@ -74,9 +74,10 @@ struct handle_list {
 
 struct ring_backend {
     const char *(*describe)(const struct ring *ring);
-    /* Requests. They leave with the next enter or submit, in the order they were made (so a close
-     * comes after what still names the descriptor). Cannot fail: what the kernel refuses completes
-     * with an error. */
+    /* Requests. They leave with the next enter or submit at the latest, in the order they were made
+     * (so a close comes after what still names the descriptor: whoever closes has cancelled what
+     * he waits for). Descriptors are in blocking mode at first. Cannot fail: what the kernel
+     * refuses completes with an error. */
     void (*recv)(struct ring *ring, uint64_t handle, int fd);
     void (*accept)(struct ring *ring, uint64_t handle, int fd);
     void (*poll)(struct ring *ring, uint64_t handle, int fd);

@@ -1,4 +1,5 @@
 #include "io/ring.h"
+#include "io/ring_port.h"
 #include "io/ring_uring.h"
 #include "io/stream.h"
 
@@ -158,7 +159,7 @@ bool ring_probe(char *reason, size_t reason_len)
 {
     struct ring_options options = {
         .submissions = 8, .completions = 16, .buffers = 2, .buffers_first = 2};
-    struct ring *ring = ring_open(&options, reason, reason_len);
+    struct ring *ring = uring_open(&options, reason, reason_len);
     if (ring == NULL) {
         return false;
     }

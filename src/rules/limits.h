@@ -64,6 +64,7 @@
 #define LIMIT_BUFFER        4096  /* bytes of one provided buffer */
 #define LIMIT_BUFFERS       1024  /* provided buffers of a ring, a power of two */
 #define LIMIT_BUFFERS_FIRST 64    /* of them at first; doubled when they run out */
+#define LIMIT_READ          16384 /* bytes that epoll's ring receives at once */
 #define LIMIT_CONNECT       3000  /* ms a connection attempt may take */
 #define LIMIT_LINGER        5000  /* ms a closing stream may take to send its last output */
 #define LIMIT_LINGERERS     256 /* such streams of a ring; further ones do not wait for the peer */

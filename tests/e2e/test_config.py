@@ -331,7 +331,8 @@ def test_single_file_bind_mount(world):
     shutil.copy(sentinel.conf, source)
     binary = sentinel.command[0]
     sentinel.command = ["unshare", "-m", "sh", "-c",
-                        'mount --bind "$1" "$2" && exec "$0" "$2"', binary, source, sentinel.conf]
+                        'mount --bind "$1" "$2" && shift && exec "$0" "$@"', binary, source,
+                        sentinel.conf]
     sentinel.start()
     wait_known([sentinel], replicas=1)
     assert sentinel.sentinel("FAILOVER", "mymaster") == "OK"

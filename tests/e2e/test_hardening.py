@@ -1,13 +1,11 @@
 """What goes wrong around a vedette: peers that move, die and multiply, limits that are too low,
 disks that are full, stops in the middle of everything."""
 
-import ctypes
 import os
 import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import time
 
@@ -303,30 +301,6 @@ def test_descriptors_run_out(world, fakes):
         assert len(sentinel.in_log("No file descriptors are left")) == 1
 
 
-def refuse_io_uring():
-    """As containers do: a seccomp filter that answers io_uring_setup with EPERM."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    allow, refuse, load, jump_if_equal, give = 0x7FFF0000, 0x00050001, 0x20, 0x15, 0x06
-    filters = struct.pack("HBBI" * 4, load, 0, 0, 0, jump_if_equal, 0, 1, 425,
-                          give, 0, 0, refuse, give, 0, 0, allow)
-    code = ctypes.create_string_buffer(filters)
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(code)))
-    assert libc.prctl(38, 1, 0, 0, 0) == 0
-    assert libc.prctl(22, 2, program, 0, 0) == 0
-
-
-def test_io_uring_refused(world, fakes):
-    (master,) = fakes(1)
-    sentinel = world.sentinel("s1", monitor_lines(master))
-    sentinel.write_conf([line for line in conf.read_lines(sentinel.conf) if "logfile" not in line])
-    run = subprocess.run(sentinel.command, capture_output=True, text=True, timeout=10, check=False,
-                         preexec_fn=refuse_io_uring, stdin=subprocess.DEVNULL)
-    said = run.stdout + run.stderr
-    assert run.returncode == 1
-    assert len(said.splitlines()) == 1, said
-    assert "io_uring" in said and "seccomp" in said, said
-
-
 # --- stops ----------------------------------------------------------------------------------------
 
 
@@ -416,8 +390,8 @@ def test_full_disk(world, fakes, tiny_disk):
     sentinel = world.sentinel("s1", monitor_lines(master) + ["sentinel current-epoch 1"])
     inside = os.path.join(tiny_disk, "sentinel.conf")
     sentinel.command = ["unshare", "-m", "--propagation", "private", "sh", "-c",
-                        'mount -t tmpfs -o size=128k none "$1" && cp "$2" "$3" && exec "$4" "$3"',
-                        "sh", tiny_disk, sentinel.conf, inside, VEDETTE]
+                        'mount -t tmpfs -o size=128k none "$0" && cp "$1" "$3" && shift && exec "$@"',
+                        tiny_disk, sentinel.conf, VEDETTE, inside]
     sentinel.start()
     seen = "/proc/%d/root%s" % (sentinel.pid, tiny_disk)
     assert vote(sentinel, master, 5, "ab" * 20) == ["ab" * 20, 5]

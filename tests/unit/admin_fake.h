@@ -4,6 +4,7 @@
 
 #include "admin/admin.h"
 #include "admin/client.h"
+#include "both_rings.h"
 #include "io/clock.h"
 #include "io/ring.h"
 #include "run/elector.h"

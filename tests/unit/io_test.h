@@ -1,6 +1,8 @@
 /* What the tests of src/io share: rings, free ports, plain blocking sockets as the other side. */
 #pragma once
 
+#include "both_rings.h"
+
 #include "io/clock.h"
 #include "io/listener.h"
 #include "io/ring.h"

@@ -622,5 +622,5 @@ int main(void)
         cmocka_unit_test(commands_in_replies),
         cmocka_unit_test(idle_links_are_small),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_both(tests);
 }

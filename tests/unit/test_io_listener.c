@@ -244,5 +244,5 @@ int main(void)
         cmocka_unit_test(errors_are_explained),
         cmocka_unit_test(out_of_descriptors),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_both(tests);
 }

@@ -1,5 +1,5 @@
 /* Rings: waiting, waking, watches, and the paths that a calm day never takes: full queues, no
- * buffers, signals, refusal by the kernel. */
+ * buffers, signals, floods, refusal by the kernel. */
 #include "io_test.h"
 
 #include <linux/filter.h>
@@ -50,6 +50,7 @@ static void waits_as_long_as_told(void **state)
     assert_true(now_us() - start < 1000000);
     assert_true(ring_next_deadline(ring) == MS_NEVER);
     print_message("%s\n", ring_backend(ring));
+    assert_int_equal(strncmp(ring_backend(ring), ring_chosen(), strlen(ring_chosen())), 0);
     ring_close(ring);
     ring_close(NULL);
 }
@@ -239,7 +240,7 @@ static bool crowd_has(const struct crowd *crowd, size_t bytes)
     return true;
 }
 
-/* Everybody sends `bytes` bytes, `rounds` times; all must come back, in order. */
+/* Everybody sends `bytes` bytes, `rounds` times; all must come back, in order. Once a crowd. */
 static void crowd_echo(struct crowd *crowd, size_t bytes, size_t rounds)
 {
     uint8_t *pattern = malloc(bytes + 256);
@@ -266,6 +267,18 @@ static struct ring_counters crowd_free(struct crowd *crowd)
     ring_close(crowd->ring);
     free(crowd);
     return counters;
+}
+
+/* More than one receive takes, and many small ones. */
+static void a_crowd_echoes(void **state)
+{
+    struct crowd *crowd = crowd_new(NULL);
+    crowd_echo(crowd, 100000, 3);
+    crowd_free(crowd);
+    struct ring_options options = {.buffers = 4, .buffers_first = 1, .buffer_size = 128};
+    crowd = crowd_new(&options);
+    crowd_echo(crowd, 2000, 10);
+    crowd_free(crowd);
 }
 
 static void submissions_do_not_fit(void **state)
@@ -378,6 +391,198 @@ static void sends_do_not_wake(void **state)
     ring_close(ring);
 }
 
+/* --- floods, and what must not spin --------------------------------------------------------------
+ */
+struct pipe_end {
+    struct stream *stream;
+    int other; /* the far end */
+    size_t got;
+    unsigned downs;
+    bool feed;                       /* whatever arrives is followed by as much */
+    struct pipe_end *closes, *opens; /* when something arrives */
+};
+
+static void pipe_open(struct ring *ring, struct pipe_end *end);
+
+static void pipe_data(void *owner, const uint8_t *bytes, size_t len)
+{
+    struct pipe_end *end = owner;
+    end->got += len;
+    if (end->feed) {
+        assert_int_equal(write(end->other, bytes, len), (ssize_t)len);
+    }
+    if (end->closes != NULL) {
+        struct ring *ring = stream_ring(end->stream);
+        stream_close(end->closes->stream);
+        ring_flush(ring);
+        pipe_open(ring, end->opens);
+    }
+}
+
+static void pipe_down(void *owner, int error)
+{
+    struct pipe_end *end = owner;
+    end->stream = NULL;
+    end->downs++;
+}
+
+static const struct stream_ops pipe_ops = {.data = pipe_data, .down = pipe_down};
+
+static void pipe_open(struct ring *ring, struct pipe_end *end)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    *end = (struct pipe_end){.other = fds[1]};
+    end->stream = stream_adopt(ring, fds[0], 0, &pipe_ops, end);
+}
+
+/* One who is never silent does not keep the turn from ending, nor the others from being heard. */
+static void floods_end_the_turn(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct pipe_end flood, quiet;
+    char much[100000] = "";
+    pipe_open(ring, &flood);
+    flood.feed = true;
+    assert_int_equal(write(flood.other, much, sizeof much), sizeof much);
+    pipe_open(ring, &quiet);
+    ring_wait(ring, 0);
+    size_t before = flood.got;
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        assert_int_equal(write(quiet.other, "!", 1), 1);
+        ring_gather(ring); /* comes back */
+        ring_wait(ring, 1000);
+        assert_int_equal(quiet.got, turn);
+    }
+    assert_true(flood.got > before);
+    close(flood.other);
+    close(quiet.other);
+    ring_close(ring);
+}
+
+/* Nothing happens for this long but what the ring cannot help seeing. */
+static void stays_asleep(struct ring *ring)
+{
+    uint64_t enters = counted(ring).enters;
+    ms_t until = clock_now() + 100;
+    while (clock_now() < until) {
+        ring_wait(ring, until - clock_now());
+    }
+    if (counted(ring).enters - enters > 5) {
+        fail_msg("%llu system calls while nothing happens",
+                 (unsigned long long)(counted(ring).enters - enters));
+    }
+}
+
+static void ends_do_not_spin(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct pipe_end paused, closed;
+    struct crowd crowd = {0};
+    struct member m = {.crowd = &crowd};
+    struct address at = address_of("127.0.0.1", free_port());
+    int listener = plain_listen(at.port, 8);
+    m.stream = stream_connect(ring, &at, NULL, &client_ops, &m);
+    turn_until(ring, crowd.ups == 1);
+    int peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(peer >= 0);
+    /* Paused, and the peer writes, and resets. */
+    stream_pause(m.stream);
+    turn_for(ring, 10);
+    assert_int_equal(write(peer, "news", 4), 4);
+    stays_asleep(ring);
+    plain_reset(peer);
+    stays_asleep(ring);
+    assert_int_equal(crowd.downs, 0);
+    stream_resume(m.stream);
+    turn_until(ring, crowd.downs == 1);
+    /* Paused, and the peer is gone entirely, with words of ours on their way. */
+    pipe_open(ring, &paused);
+    stream_pause(paused.stream);
+    ring_wait(ring, 0);
+    close(paused.other);
+    turn_for(ring, 10);
+    stays_asleep(ring);
+    stream_resume(paused.stream);
+    turn_until(ring, paused.downs == 1);
+    /* A peer that closed its sending half only, and is slow to read what he gets. */
+    pipe_open(ring, &closed);
+    char *much = calloc(1, 4 << 20);
+    stream_write(closed.stream, much, 4 << 20);
+    ring_flush(ring);
+    assert_int_equal(shutdown(closed.other, SHUT_WR), 0);
+    turn_until(ring, closed.downs == 1);
+    stays_asleep(ring);
+    for (size_t got = 0; got < 4 << 20;) {
+        ssize_t len = recv(closed.other, much, 4 << 20, MSG_DONTWAIT);
+        got += len > 0 ? (size_t)len : 0;
+        assert_true(len > 0 || (len < 0 && errno == EAGAIN));
+        ring_wait(ring, 5);
+    }
+    turn_until(ring, recv(closed.other, much, 1, MSG_DONTWAIT) == 0);
+    stays_asleep(ring);
+    free(much);
+    close(closed.other);
+    close(listener);
+    turn_until(ring, counted(ring).objects == 0);
+    ring_close(ring);
+}
+
+/* A stream closed by the callback of another while its news is already in hand, and the number of
+ * its descriptor in use again at once. */
+static void news_of_the_closed_is_dropped(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    for (int round = 0; round < 10; round++) {
+        struct pipe_end one, two, next = {0};
+        pipe_open(ring, &one);
+        pipe_open(ring, &two);
+        ring_wait(ring, 0);
+        one.closes = &two;
+        two.closes = &one;
+        one.opens = two.opens = &next;
+        assert_int_equal(write(one.other, "x", 1), 1);
+        assert_int_equal(write(two.other, "y", 1), 1);
+        turn_until(ring, next.stream != NULL);
+        turn_for(ring, 5);
+        assert_int_equal(one.got + two.got, 1);
+        assert_int_equal(next.got, 0);
+        assert_int_equal(write(next.other, "zz", 2), 2);
+        turn_until(ring, next.got == 2);
+        stream_close(one.got > 0 ? one.stream : two.stream);
+        stream_close(next.stream);
+        close(one.other);
+        close(two.other);
+        close(next.other);
+        turn_until(ring, counted(ring).objects == 0);
+        assert_int_equal(one.downs + two.downs + next.downs, 0);
+    }
+    ring_close(ring);
+}
+
+/* A connection that somebody else holds open, as a child does between fork and exec, is forgotten
+ * when it is closed here. */
+static void closed_here_is_forgotten(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct pipe_end end;
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    int held = dup(fds[0]);
+    end = (struct pipe_end){.other = fds[1]};
+    end.stream = stream_adopt(ring, fds[0], 0, &pipe_ops, &end);
+    turn_for(ring, 5);
+    stream_close(end.stream);
+    turn_until(ring, counted(ring).objects == 0);
+    assert_int_equal(write(end.other, "news", 4), 4);
+    stays_asleep(ring);
+    close(end.other);
+    stays_asleep(ring);
+    assert_int_equal(end.got + end.downs, 0);
+    close(held);
+    ring_close(ring);
+}
+
 /* --- the probe ----------------------------------------------------------------------------------
  */
 static void probe_works(void **state)
@@ -390,39 +595,45 @@ static void probe_works(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-/* Probes in a child that `hamper` has changed; fails unless the reason holds `text`. */
-static void probe_hampered(void (*hamper)(void), const char *text)
+/* Runs `attempt`, which says what came of it, in a child that `hamper` has changed; fails unless it
+ * says `text`. */
+static void hampered(void (*hamper)(void), void (*attempt)(char *said, size_t size),
+                     const char *text)
 {
     int pipe_fds[2];
-    char reason[400] = "";
+    char said[400] = "";
     assert_int_equal(pipe(pipe_fds), 0);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         hamper();
-        bool works = ring_probe(reason, sizeof reason);
-        if (works) {
-            strcpy(reason, "it works");
-        }
-        _exit(write(pipe_fds[1], reason, strlen(reason)) < 0);
+        attempt(said, sizeof said);
+        _exit(write(pipe_fds[1], said, strlen(said)) < 0);
     }
     close(pipe_fds[1]);
-    ssize_t len = read(pipe_fds[0], reason, sizeof reason - 1);
+    ssize_t len = read(pipe_fds[0], said, sizeof said - 1);
     assert_true(len > 0);
-    reason[len] = '\0';
+    said[len] = '\0';
     close(pipe_fds[0]);
     waitpid(child, NULL, 0);
-    print_message("%s\n", reason);
-    if (strstr(reason, text) == NULL) {
-        fail_msg("\"%s\" does not say \"%s\"", reason, text);
+    print_message("%s\n", said);
+    if (strstr(said, text) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", said, text);
     }
 }
 
-static void forbid(int error)
+static void probing(char *said, size_t size)
+{
+    if (ring_probe(said, size)) {
+        snprintf(said, size, "it works");
+    }
+}
+
+static void forbid(uint32_t call, int error)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 425 /* io_uring_setup */, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -433,12 +644,12 @@ static void forbid(int error)
 
 static void forbid_eperm(void)
 {
-    forbid(EPERM);
+    forbid(SYS_io_uring_setup, EPERM);
 }
 
 static void forbid_enosys(void)
 {
-    forbid(ENOSYS);
+    forbid(SYS_io_uring_setup, ENOSYS);
 }
 
 static void no_descriptors(void)
@@ -449,26 +660,79 @@ static void no_descriptors(void)
 
 static void probe_explains(void **state)
 {
-    probe_hampered(forbid_eperm, "seccomp");
-    probe_hampered(forbid_enosys, "ENOSYS");
-    probe_hampered(no_descriptors, "RLIMIT_NOFILE is 0");
+    hampered(forbid_eperm, probing, "seccomp");
+    hampered(forbid_enosys, probing, "ENOSYS");
+    hampered(no_descriptors, probing, "RLIMIT_NOFILE is 0");
+}
+
+/* --- epoll where even epoll is hampered ---------------------------------------------------------
+ */
+
+static void opening(char *said, size_t size)
+{
+    struct ring *ring = ring_open(NULL, said, size);
+    if (ring != NULL) {
+        snprintf(said, size, "it works");
+    }
+}
+
+static void forbid_pwait2(void)
+{
+    forbid(SYS_epoll_pwait2, EPERM);
+}
+
+static void waiting(char *said, size_t size)
+{
+    char error[200];
+    struct ring *ring = ring_open(NULL, error, sizeof error);
+    int64_t start = now_us();
+    ring_wait_ns(ring, 2500000);
+    int64_t took = now_us() - start;
+    start = now_us();
+    ring_wait_ns(ring, 100);
+    int64_t least = now_us() - start;
+    ring_wait(ring, 0);
+    snprintf(said, size, "%s", took >= 2500 && least >= 1 ? "it waits" : "it is early");
+    ring_close(ring);
+}
+
+static void epoll_explains(void **state)
+{
+    hampered(no_descriptors, opening, "epoll cannot be set up");
+    hampered(no_descriptors, opening, "RLIMIT_NOFILE");
+    hampered(forbid_eperm, opening, "it works");
+    hampered(forbid_pwait2, waiting, "it waits");
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest both[] = {
         cmocka_unit_test(waits_as_long_as_told),
         cmocka_unit_test(watches),
         cmocka_unit_test(signals_end_the_wait),
+        cmocka_unit_test(a_crowd_echoes),
+        cmocka_unit_test(gathers_all),
+        cmocka_unit_test(one_send_a_turn),
+        cmocka_unit_test(sends_do_not_wake),
+        cmocka_unit_test(floods_end_the_turn),
+        cmocka_unit_test(ends_do_not_spin),
+        cmocka_unit_test(news_of_the_closed_is_dropped),
+        cmocka_unit_test(closed_here_is_forgotten),
+    };
+    const struct CMUnitTest uring[] = {
         cmocka_unit_test(submissions_do_not_fit),
         cmocka_unit_test(completions_do_not_fit),
         cmocka_unit_test(buffers_run_out),
         cmocka_unit_test(buffers_grow),
-        cmocka_unit_test(gathers_all),
-        cmocka_unit_test(one_send_a_turn),
-        cmocka_unit_test(sends_do_not_wake),
         cmocka_unit_test(probe_works),
-        cmocka_unit_test(probe_explains),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest refused[] = {
+        cmocka_unit_test(probe_explains),
+        cmocka_unit_test(epoll_explains),
+    };
+    int failed = run_on_both(both);
+    if (uring_here()) {
+        failed += cmocka_run_group_tests_name("io_uring alone", uring, choose_uring, NULL);
+    }
+    return failed + cmocka_run_group_tests_name("refusals", refused, choose_epoll, NULL);
 }

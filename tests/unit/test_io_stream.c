@@ -715,5 +715,5 @@ int main(void)
         cmocka_unit_test(nothing_leaks),
         cmocka_unit_test(ring_closes_over_open_streams),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_both(tests);
 }

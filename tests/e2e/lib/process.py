@@ -26,6 +26,7 @@ class Process:
         self.started = None
         self.ended_by_us = False
         self.expected_exit = None  # of one that may end by itself
+        self.before_exec = None  # called in the child
 
     def spawn(self):
         assert not self.alive(), "%s runs already" % self.name
@@ -33,11 +34,16 @@ class Process:
             # A session of its own: Ctrl-C on the terminal is for us, we end it in order.
             self.child = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                cwd=self.directory, start_new_session=True, preexec_fn=_die_with_parent)
+                cwd=self.directory, start_new_session=True, preexec_fn=self._prepare)
         self.started = time.monotonic()
         self.ended_by_us = False
         self.expected_exit = None
         return self
+
+    def _prepare(self):
+        _die_with_parent()
+        if self.before_exec is not None:
+            self.before_exec()
 
     @property
     def pid(self):

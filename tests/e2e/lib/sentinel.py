@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
 VEDETTE = os.environ.get("VEDETTE_BIN", os.path.join(ROOT, "build", "release", "vedette"))
 BINARY = {"vedette": VEDETTE, "redis": "redis-sentinel"}
+IO = os.environ.get("VEDETTE_IO")  # "uring", "epoll"; unset: vedette chooses
 
 LOG_LINE = re.compile(r"^(\d+):X (\d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d\.\d{3}) ([.*#-]) (.*)$")
 
@@ -81,6 +82,7 @@ class Sentinel(Process):
             "bind 127.0.0.1", "dir " + directory, "logfile " + self.log]
         self.write_conf(self.head + list(lines))
         self.command = [BINARY[kind], self.conf]
+        self.io = IO
         self.client = client(self.port, **tls_options(tls))
         self.password = None
         self.recorder = None
@@ -101,9 +103,33 @@ class Sentinel(Process):
 
     # --- life -------------------------------------------------------------------------------------
 
+    def spawn(self):
+        """--io comes last, whatever starts the program in between hands it on."""
+        before, forced = self.command, self.kind == "vedette" and self.io is not None
+        self.command = before + (["--io", self.io] if forced else [])
+        try:
+            return super().spawn()
+        finally:
+            self.command = before
+
+    def backend(self):
+        """What it has open to talk to the kernel: "uring" or "epoll"."""
+        kinds = {"anon_inode:[io_uring]": "uring", "anon_inode:[eventpoll]": "epoll"}
+        found = set()
+        for fd in os.listdir("/proc/%d/fd" % self.pid):
+            try:
+                found.add(kinds.get(os.readlink("/proc/%d/fd/%s" % (self.pid, fd))))
+            except OSError:
+                pass  # closed meanwhile
+        found.discard(None)
+        assert len(found) == 1, "%s talks through %s" % (self.name, found or "nothing")
+        return found.pop()
+
     def start(self, record=True):
         self.spawn()
         self.wait_answers()
+        if self.kind == "vedette" and self.io is not None:
+            assert self.backend() == self.io
         if record:
             if self.recorder is None:
                 self.recorder = Recorder(self.port, self.password, self.tls)
