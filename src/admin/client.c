@@ -248,6 +248,7 @@ static void free_client(struct client *c)
     free(c->name);
     free(c->library);
     free(c->library_version);
+    tracking_off(&c->tracking);
     free(c);
 }
 

@@ -20,6 +20,19 @@
 struct command;
 struct admin;
 
+/* What CLIENT TRACKING said. */
+struct tracking_prefix {
+    char *text; /* owned, not NUL-terminated */
+    size_t len;
+};
+struct tracking {
+    bool on, bcast, optin, optout, noloop;
+    bool caching;      /* CLIENT CACHING said so, for the next command that is not CLIENT */
+    uint64_t redirect; /* a client's id; 0: none */
+    struct tracking_prefix *prefixes;
+    size_t prefix_count;
+};
+
 /* An answer that is awaited, or one that waits behind it. */
 struct slot {
     struct buffer text;
@@ -52,7 +65,8 @@ struct client {
     bool waiting; /* a changing command of it is on its way */
     bool goodbye; /* reads no more; closes when its replies are out */
     bool doomed;  /* to be freed by admin_settle */
-    bool no_evict, no_touch, tracking;
+    bool no_evict, no_touch;
+    struct tracking tracking;
     const struct command *last; /* NULL before the first */
 
     struct resp_parser parser;

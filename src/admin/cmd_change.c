@@ -110,6 +110,14 @@ static void monitor_main(struct request *request, void *here)
     async_owner(&m->r, gid);
 }
 
+static bool host_valid(const struct resp_arg *host, bool names_too)
+{
+    struct address addr;
+
+    return host->len > 0 && host->len <= LIMIT_HOST && !memchr(host->text, '\0', host->len) &&
+           (names_too || address_set(&addr, host->text, host->len, 1));
+}
+
 void sentinel_monitor(struct call *call)
 {
     const struct resp_arg *name = &call->args[2], *host = &call->args[3];
@@ -123,7 +131,7 @@ void sentinel_monitor(struct call *call)
         reply_error(&call->reply, "ERR Invalid port");
     } else if (quorum <= 0 || quorum > INT32_MAX) {
         reply_error(&call->reply, "ERR Quorum must be 1 or greater.");
-    } else if (host->len == 0 || host->len > LIMIT_HOST || memchr(host->text, '\0', host->len)) {
+    } else if (!host_valid(host, t->resolve_hostnames)) {
         reply_error(&call->reply, "ERR Invalid IP address or hostname specified");
     } else if (port <= 0 || port > UINT16_MAX) {
         reply_error(&call->reply, "ERR Invalid port number.");

@@ -124,52 +124,12 @@ static void client_no_touch(struct call *call)
     reply_simple(&call->reply, "OK");
 }
 
-/* There are no keys here whose change could be told: tracking is accepted and tells nothing. */
-static void client_tracking(struct call *call)
+/* Of some subcommands, more arguments than they take are told like this. */
+static void reply_wrong_form(struct call *call)
 {
-    bool on;
-
-    if (!parse_on_off(call, &on)) {
-        return;
-    }
-    for (size_t i = 3; i < call->count; i++) {
-        const struct resp_arg *option = &call->args[i];
-        bool valued = arg_is(option, "redirect") || arg_is(option, "prefix");
-        if ((valued && i + 1 == call->count) ||
-            (!valued && !arg_is(option, "bcast") && !arg_is(option, "optin") &&
-             !arg_is(option, "optout") && !arg_is(option, "noloop"))) {
-            reply_syntax_error(call);
-            return;
-        }
-        i += valued;
-    }
-    call->client->tracking = on;
-    reply_simple(&call->reply, "OK");
-}
-
-static void client_trackinginfo(struct call *call)
-{
-    struct reply *r = &call->reply;
-
-    reply_map(r, 3);
-    reply_text(r, "flags");
-    reply_set(r, 1);
-    reply_text(r, call->client->tracking ? "on" : "off");
-    reply_text(r, "redirect");
-    reply_integer(r, call->client->tracking ? 0 : -1);
-    reply_text(r, "prefixes");
-    reply_array(r, 0);
-}
-
-static void client_getredir(struct call *call)
-{
-    reply_integer(&call->reply, call->client->tracking ? 0 : -1);
-}
-
-static void client_caching(struct call *call)
-{
-    reply_error(&call->reply, "ERR CLIENT CACHING can be called only when the client is in "
-                              "tracking mode with OPTIN or OPTOUT mode enabled");
+    reply_error(&call->reply,
+                "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try CLIENT HELP.",
+                ARG_SHOWN(&call->args[1]));
 }
 
 static void client_unblock(struct call *call)
@@ -177,7 +137,7 @@ static void client_unblock(struct call *call)
     int64_t id;
 
     if (call->count > 4) {
-        reply_wrong_arity(call);
+        reply_wrong_form(call);
     } else if (call->count == 4 && !arg_is(&call->args[3], "timeout") &&
                !arg_is(&call->args[3], "error")) {
         reply_error(&call->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
@@ -213,8 +173,11 @@ static void describe(const struct client *c, struct buffer *out)
     if (client_subscribed(c) > 0) {
         flags[flag++] = 'P';
     }
-    if (c->tracking) {
+    if (c->tracking.on) {
         flags[flag++] = 't';
+    }
+    if (c->tracking.bcast) {
+        flags[flag++] = 'B';
     }
     if (c->goodbye) {
         flags[flag++] = 'c';
@@ -244,9 +207,9 @@ static void describe(const struct client *c, struct buffer *out)
                   (unsigned long long)(c->after - c->first), unsent + c->held,
                   sizeof *c + c->input.cap + unsent + c->held, unsent ? "rw" : "r",
                   c->last ? c->last->name : "NULL");
-    buffer_printf(out, " user=default redir=%d resp=%d lib-name=%s lib-ver=%s\n",
-                  c->tracking ? 0 : -1, c->proto, c->library ? c->library : "",
-                  c->library_version ? c->library_version : "");
+    buffer_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s\n",
+                  c->tracking.on ? (long long)c->tracking.redirect : -1, c->proto,
+                  c->library ? c->library : "", c->library_version ? c->library_version : "");
 }
 
 static void client_info(struct call *call)
@@ -372,7 +335,7 @@ static uint64_t *parse_ids(struct call *call)
     }
     for (size_t i = 0; i < count; i++) {
         int64_t id;
-        if (!arg_integer(&call->args[3 + i], &id) || id < 1) {
+        if (!arg_integer(&call->args[3 + i], &id)) {
             reply_error(&call->reply, "ERR Invalid client ID");
             free(ids);
             return NULL;
@@ -505,8 +468,12 @@ static bool parse_kill(struct call *call, struct kill_request *k, const struct r
         }
         k->id = (uint64_t)number;
     } else if (arg_is(option, "maxage")) {
-        if (!arg_integer(value, &number) || number < 1) {
+        if (!arg_integer(value, &number)) {
             reply_error(&call->reply, "ERR maxage is not an integer or out of range");
+            return false;
+        }
+        if (number < 1) {
+            reply_error(&call->reply, "ERR maxage should be greater than 0");
             return false;
         }
         k->max_age = number;
@@ -601,10 +568,7 @@ static void client_pause(struct call *call)
     bool all = true;
 
     if (call->count > 4) {
-        reply_error(&call->reply,
-                    "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
-                    "Try CLIENT HELP.",
-                    ARG_SHOWN(&call->args[1]));
+        reply_wrong_form(call);
         return;
     }
     if (call->count == 4) {
@@ -686,7 +650,7 @@ static void client_help(struct call *call)
 #define CLIENT(sub, count, bits, what, version, hints)                                             \
     {                                                                                              \
         .name = "client|" sub, .arity = count, .flags = bits, .run = what, .since = version,       \
-        .group = "connection", .summary = "See CLIENT HELP", .tips = hints                         \
+        .group = "connection", .tips = hints                                                       \
     }
 const struct command client_subcommands[] = {
     CLIENT("caching", 3, BASIC, client_caching, "6.0.0", NULL),

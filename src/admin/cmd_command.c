@@ -1,5 +1,5 @@
 /* COMMAND: the table, described. */
-#include "admin/command.h"
+#include "admin/docs.h"
 
 #include "admin/glob.h"
 
@@ -33,7 +33,8 @@ static bool hidden(const struct command *c)
 
 static unsigned categories(const struct command *c)
 {
-    return c->flags | (c->flags & COMMAND_FAST ? 0 : SLOW);
+    return c->flags | (c->flags & COMMAND_FAST ? 0 : SLOW) |
+           (c->flags & COMMAND_ADMIN_ONLY ? COMMAND_ADMIN : 0);
 }
 
 static void put_set(struct reply *r, unsigned flags, const struct flag_name *names, size_t count,
@@ -94,6 +95,10 @@ static void put_info(struct reply *r, const struct command *c)
     put_set(r, categories(c), category_names, COUNT(category_names), "@");
     put_tips(r, c->tips);
     reply_set(r, 0); /* key specifications */
+    if (listed_subcommands(c) == 0) {
+        reply_set(r, 0);
+        return;
+    }
     reply_array(r, listed_subcommands(c));
     for (size_t i = 0; i < command_subcommands_of(c); i++) {
         if (!hidden(&c->subcommands[i])) {
@@ -143,17 +148,10 @@ static void put_docs(struct reply *r, const struct command *c)
     size_t subcommands = listed_subcommands(c);
 
     reply_text(r, c->name);
-    reply_map(r, 3 + (subcommands > 0));
-    reply_text(r, "summary");
-    reply_text(r, c->summary);
-    reply_text(r, "since");
-    reply_text(r, c->since);
-    reply_text(r, "group");
-    reply_text(r, c->group);
+    docs_put(r, c, subcommands);
     if (subcommands == 0) {
         return;
     }
-    reply_text(r, "subcommands");
     reply_map(r, subcommands);
     for (size_t i = 0; i < command_subcommands_of(c); i++) {
         if (!hidden(&c->subcommands[i])) {
@@ -255,8 +253,12 @@ static void command_sub_list(struct call *call)
 /* No command here has keys. */
 static void command_sub_getkeys(struct call *call)
 {
-    const struct command *c = find(&call->args[2]);
+    const struct resp_arg *name = &call->args[2];
+    const struct command *c = memchr(name->text, '|', name->len) ? NULL : find(name);
 
+    if (c && c->subcommands && call->count > 3) {
+        c = command_find(c->name, strlen(c->name), name[1].text, name[1].len);
+    }
     if (!c) {
         reply_error(&call->reply, "ERR Invalid command specified");
     } else {
@@ -290,7 +292,7 @@ static void command_sub_help(struct call *call)
 #define SUBCOMMAND(sub, count, what, version, hints)                                               \
     {                                                                                              \
         .name = "command|" sub, .arity = count, .flags = BASIC, .run = what, .since = version,     \
-        .group = "server", .summary = "See COMMAND HELP", .tips = hints                            \
+        .group = "server", .tips = hints                                                           \
     }
 const struct command command_subcommands[] = {
     SUBCOMMAND("count", 2, command_sub_count, "2.8.13", NULL),

@@ -175,7 +175,8 @@ void command_reset(struct call *call)
     client_set_text(&c->name, NULL);
     c->proto = call->reply.proto = 2;
     c->mode = REPLY_ON;
-    c->no_evict = c->no_touch = c->tracking = false;
+    c->no_evict = c->no_touch = false;
+    tracking_off(&c->tracking);
     c->authenticated = call->admin->process->options.requirepass[0] == '\0';
     reply_simple(&call->reply, "RESET");
 }
@@ -269,7 +270,7 @@ static void acl_help(struct call *call)
 #define ACL(sub, count, bits, what)                                                                \
     {                                                                                              \
         .name = "acl|" sub, .arity = count, .flags = bits, .run = what, .since = "6.0.0",          \
-        .group = "server", .summary = "See ACL HELP"                                               \
+        .group = "server"                                                                          \
     }
 const struct command acl_subcommands[] = {
     ACL("help", 2, COMMAND_LOADING | COMMAND_STALE, acl_help),

@@ -447,14 +447,14 @@ static void sentinel_help(struct call *call)
 #define SENTINEL(sub, count, what, version)                                                        \
     {                                                                                              \
         .name = "sentinel|" sub, .arity = count, .flags = COMMAND_ADMIN | COMMAND_DANGEROUS,       \
-        .run = what, .since = version, .group = "sentinel", .summary = "See SENTINEL HELP"         \
+        .run = what, .since = version, .group = "sentinel"                                         \
     }
 /* Valkey's name of one of them. */
 #define VALKEY(sub, count, what)                                                                   \
     {                                                                                              \
         .name = "sentinel|" sub, .arity = count,                                                   \
         .flags = COMMAND_ADMIN | COMMAND_DANGEROUS | COMMAND_HIDDEN, .run = what,                  \
-        .since = "8.0.0", .group = "sentinel", .summary = "See SENTINEL HELP"                      \
+        .since = "8.0.0", .group = "sentinel"                                                      \
     }
 const struct command sentinel_subcommands[] = {
     SENTINEL("ckquorum", 3, sentinel_ckquorum, "2.8.4"),
@@ -469,8 +469,7 @@ const struct command sentinel_subcommands[] = {
      .flags = COMMAND_LOADING | COMMAND_STALE,
      .run = sentinel_help,
      .since = "6.2.0",
-     .group = "sentinel",
-     .summary = "The subcommands"},
+     .group = "sentinel"},
     SENTINEL("info-cache", -3, sentinel_info_cache, "3.2.0"),
     SENTINEL("is-master-down-by-addr", 6, sentinel_is_master_down, "2.8.4"),
     VALKEY("is-primary-down-by-addr", 6, sentinel_is_master_down),

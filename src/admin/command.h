@@ -18,8 +18,9 @@ enum command_flag {
     COMMAND_NO_AUTH = 1 << 6, /* allowed before AUTH */
     COMMAND_NO_MULTI = 1 << 7,
     COMMAND_ALLOW_BUSY = 1 << 8,
-    COMMAND_CONNECTION = 1 << 9, /* category @connection */
-    COMMAND_DANGEROUS = 1 << 10, /* category @dangerous */
+    COMMAND_CONNECTION = 1 << 9,  /* category @connection */
+    COMMAND_DANGEROUS = 1 << 10,  /* category @dangerous */
+    COMMAND_ADMIN_ONLY = 1 << 11, /* category @admin without the flag */
     /* Not shown. */
     COMMAND_SUBSCRIBED = 1 << 16, /* allowed while subscribed in RESP2 */
     COMMAND_HIDDEN = 1 << 17,     /* Valkey's other name of a command: not listed */
@@ -40,7 +41,7 @@ struct command {
     unsigned flags;
     void (*run)(struct call *call); /* NULL: it has subcommands */
     const struct command *subcommands;
-    const char *since, *group, *summary;
+    const char *since, *group;
     const char *tips; /* blank-separated, or NULL */
 };
 
@@ -66,7 +67,7 @@ void command_execute(struct client *c, const struct resp_arg *args, size_t count
 
 /* --- for commands ---------------------------------------------------------------------------- */
 bool arg_is(const struct resp_arg *arg, const char *word); /* in any case */
-/* A decimal number with an optional minus, no blanks. */
+/* A decimal number in its one spelling: an optional minus, no plus, blanks or leading zeros. */
 bool arg_integer(const struct resp_arg *arg, int64_t *out);
 bool arg_yes_no(const struct resp_arg *arg, bool *out);
 char *arg_copy(const struct resp_arg *arg); /* malloc'd, NUL-terminated */
@@ -99,3 +100,9 @@ void command_publish(struct call *call);
 /* cmd_client.c: whether the name may be a client's; "" may */
 bool client_name_valid(const struct resp_arg *name);
 void client_set_text(char **field, const struct resp_arg *value); /* "" clears it */
+/* cmd_tracking.c */
+void client_tracking(struct call *call);
+void client_trackinginfo(struct call *call);
+void client_getredir(struct call *call);
+void client_caching(struct call *call);
+void tracking_off(struct tracking *t); /* frees what it holds */

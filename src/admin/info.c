@@ -27,7 +27,7 @@ enum info_section {
 
 struct info_sums {
     struct shard_counters shard;
-    uint64_t channels, patterns, pubsub_clients, errors;
+    uint64_t channels, patterns, pubsub_clients, tracking_clients, errors;
     uint64_t commands_rate, input_rate, output_rate;
 };
 
@@ -98,7 +98,7 @@ static void clients_section(const struct process *p, const struct info_sums *sum
     put_count(out, "client_recent_max_input_buffer", 0);
     put_count(out, "client_recent_max_output_buffer", 0);
     put_count(out, "blocked_clients", 0);
-    put_count(out, "tracking_clients", 0);
+    put_count(out, "tracking_clients", sums->tracking_clients);
     put_count(out, "pubsub_clients", sums->pubsub_clients);
     put_count(out, "clients_in_timeout_table", 0);
 }
@@ -370,6 +370,7 @@ static void sum_shard(struct info_sums *sums, struct shard *shard)
     sums->output_rate += a->rate_output;
     while ((c = client_next(a, &cursor))) {
         sums->pubsub_clients += client_subscribed(c) > 0;
+        sums->tracking_clients += c->tracking.on;
     }
 }
 

@@ -277,12 +277,13 @@ void discovery_info(struct step *s, struct instance *inst, const struct info *in
     const bool rebooted = runid_known(&before) && !runid_equal(&before, &inst->runid);
     if (inst->kind == INSTANCE_MASTER)
         see_replicas(s, info);
-    if (info->role == ROLE_REPLICA)
+    if (info->role == ROLE_REPLICA) {
         see_master(s, inst, info);
-    else
+        inst->priority = info->priority;
+        inst->announced = info->announced;
+    } else { /* a master does not say these: what is known stays */
         inst->master_link_down = 0;
-    inst->priority = info->priority;
-    inst->announced = info->announced;
+    }
     inst->info_at = s->now;
     see_role(s, inst, info, rebooted);
     if (inst->kind == INSTANCE_MASTER) {

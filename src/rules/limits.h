@@ -41,10 +41,11 @@
     (256 * 1024 * 1024) /* unsent bytes of a subscriber, whatever client-output-buffer-limit says; \
                            more: closed and counted */
 #define LIMIT_CLIENT_SLOTS                                                                         \
-    4096                          /* pipelined requests whose answers are awaited; then read stops \
-                                   */
-#define LIMIT_CLIENTS       10000 /* maxclients default */
-#define LIMIT_SUBSCRIPTIONS 1024  /* channels and patterns of one client */
+    4096 /* pipelined requests whose answers are awaited; then read stops                          \
+          */
+#define LIMIT_CLIENTS           10000 /* maxclients default */
+#define LIMIT_SUBSCRIPTIONS     1024  /* channels and patterns of one client */
+#define LIMIT_TRACKING_PREFIXES 64    /* of one client's CLIENT TRACKING; more: an error */
 
 /* --- RESP from instances -------------------------------------------------------------------- */
 #define LIMIT_INFO_TEXT      (64 * 1024)  /* bytes of an INFO reply; longer: ignored and counted */

@@ -65,7 +65,7 @@ static struct {
 } fake;
 
 static void fake_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void fake_note(const char *format, ...)
+static inline void fake_note(const char *format, ...)
 {
     size_t len = strlen(fake.log);
     va_list args;
@@ -260,7 +260,7 @@ struct process *mainloop_process(struct mainloop *m)
 {
     return &fake.process;
 }
-static void fake_saved(bool ok)
+static inline void fake_saved(bool ok)
 {
     for (size_t i = 0; i < fake.saving_count; i++) {
         *fake.saved[i] = ok;
@@ -320,7 +320,7 @@ static void turns(void)
     }
 }
 
-static int fake_connect(unsigned shard)
+static inline int fake_connect(unsigned shard)
 {
     int pair[2], size = 1 << 20;
 
@@ -368,13 +368,13 @@ static const char *heard(int fd)
 
 #define expect(fd, text) assert_string_equal(heard(fd), text)
 
-static void ask(int fd, const char *request, const char *reply)
+static inline void ask(int fd, const char *request, const char *reply)
 {
     say(fd, request);
     expect(fd, reply);
 }
 
-static void add_group(const char *name, uint16_t port)
+static inline void add_group(const char *name, uint16_t port)
 {
     struct process *p = &fake.process;
     uint32_t gid = directory_add(p->directory, name);
@@ -392,7 +392,7 @@ static void fake_script_event(void *ctx, enum event_type type, const char *text)
     fake_note("event %s %s\n", event_name(type), text);
 }
 
-static int fake_setup(void **state)
+static inline int fake_setup(void **state)
 {
     char error[256];
 
@@ -427,7 +427,7 @@ static int fake_setup(void **state)
     return 0;
 }
 
-static int fake_teardown(void **state)
+static inline int fake_teardown(void **state)
 {
     for (unsigned s = 0; s < SHARDS; s++) {
         for (uint32_t gid = 0; gid < FAKE_GROUPS; gid++)

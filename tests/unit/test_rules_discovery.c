@@ -97,6 +97,21 @@ static void role_changes_and_conversion(void **state)
     world_end(&w);
 }
 
+/* A master's INFO has no priority: that of a replica which was promoted stays known. */
+static void priority_is_a_replicas_word(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    w.servers[1].priority = 10;
+    give_info(&w, inst_of(&w, 1));
+    assert_int_equal(inst_of(&w, 1)->priority, 10);
+    w.servers[1].role = ROLE_MASTER;
+    w.servers[1].priority = 100;
+    give_info(&w, inst_of(&w, 1));
+    assert_int_equal(inst_of(&w, 1)->priority, 10);
+    world_end(&w);
+}
+
 static void no_conversion_without_a_sane_master(void **state)
 {
     struct world w;
@@ -514,6 +529,7 @@ int main(void)
         cmocka_unit_test(known_instances_are_silent),
         cmocka_unit_test(no_saved_vote_starts_at_current_epoch),
         cmocka_unit_test(role_changes_and_conversion),
+        cmocka_unit_test(priority_is_a_replicas_word),
         cmocka_unit_test(no_conversion_without_a_sane_master),
         cmocka_unit_test(no_conversion_after_its_own_outage),
         cmocka_unit_test(no_conversion_in_tilt),

@@ -20,9 +20,10 @@ def array(*items):
 
 class FakeRedis:
     """info: text or bytes of the INFO reply. raw_info: sent instead, as it is. Subscribers of the
-    hello channel get what say() is given."""
+    hello channel get what say() is given. obeys: SLAVEOF changes its INFO."""
 
-    def __init__(self):
+    def __init__(self, obeys=False):
+        self.obeys = obeys
         self.port = free_port()
         self.run_id = "%040x" % self.port
         self.info = self.master_info()
@@ -35,6 +36,13 @@ class FakeRedis:
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._closing = False
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def follow(self, port, link="up", priority=100):
+        """INFO of a replica of the server at that port."""
+        self.info = self.master_info(
+            "master_host:127.0.0.1", "master_port:%d" % port, "master_link_status:" + link,
+            "master_link_down_since_seconds:%d" % (-1 if link == "up" else 1),
+            "slave_priority:%d" % priority, "slave_repl_offset:100", role="slave")
 
     def master_info(self, *replica_lines, role="master"):
         return "\r\n".join(["# Server", "redis_version:7.0.15", "run_id:" + self.run_id,
@@ -120,6 +128,11 @@ class FakeRedis:
             self.heard.append(words[2])
             self.say(words[2])
             return b":1\r\n"
+        if command == "SLAVEOF" and self.obeys:
+            if words[1].upper() == "NO":
+                self.info = self.master_info()
+            else:
+                self.follow(int(words[2]))
         if command in ("CLIENT", "AUTH", "SCRIPT", "CONFIG", "SLAVEOF", "MULTI", "EXEC"):
             return b"+OK\r\n"
         return b"-ERR unknown command\r\n"
