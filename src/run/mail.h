@@ -29,10 +29,11 @@ enum letter_kind {
     LETTER_PEER_HELLO, /* gid, peer: publish the group's hello to it; gossip */
     LETTER_PEER_ASK,   /* gid, peer: ask it about the group's master */
     /* shard that owns a peer's link -> shard(s) */
-    LETTER_PEER_STATE,  /* peer: liveness of the link */
-    LETTER_PEER_GREET,  /* gid, peer, to itself: a group has joined a link that stands */
-    LETTER_PEER_ANSWER, /* gid, peer: it answered */
-    LETTER_PEER_GONE,   /* peer, to itself: no group knows it any more, unless one does again */
+    LETTER_PEER_STATE,     /* peer: liveness of the link */
+    LETTER_PEER_STILLBORN, /* peer: a connection to it failed before it left, epoch: with errno */
+    LETTER_PEER_GREET,     /* gid, peer, to itself: a group has joined a link that stands */
+    LETTER_PEER_ANSWER,    /* gid, peer: it answered */
+    LETTER_PEER_GONE,      /* peer, to itself: no group knows it any more, unless one does again */
     /* shard -> each shard in turn -> home */
     LETTER_MOVED,
     LETTER_INVALID,

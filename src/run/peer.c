@@ -417,11 +417,38 @@ static void peer_up(void *owner)
     peer_schedule(p);
 }
 
+/* -cmd-link-reconnection is told in the name of one group that knows the peer, on whatever shard.
+ */
+static void tell_stillborn(struct peer_link *p, const char *why)
+{
+    struct shard *s = p->shard;
+    struct letter letter = {.kind = LETTER_PEER_STILLBORN};
+    int error = s->tunables->loglevel == EVENT_DEBUG ? link_stillborn(why) : 0;
+    if (error == 0 || p->joined == 0) {
+        return;
+    }
+    letter.u.peer.runid = p->runid;
+    letter.u.peer.epoch = (uint64_t)error;
+    letter_send(s->process, s->index, (unsigned)__builtin_ctzll(p->joined), &letter, POST_GOSSIP);
+}
+
+static void view_stillborn(struct shard *s, const struct letter *letter)
+{
+    const struct peer_view *v = view_find(s, &letter->u.peer.runid);
+    if (v != NULL && v->member_count > 0) {
+        const struct member *member = v->members[0];
+        link_stillborn_event(s, member->gh, member->inst, LINK_CMD, (int)letter->u.peer.epoch);
+    }
+}
+
 static void peer_down(void *owner, const char *why)
 {
     struct peer_link *p = owner;
     bool was_up = p->live.cmd_up;
     link_failed(p->shard, why);
+    if (!was_up) {
+        tell_stillborn(p, why);
+    }
     p->link = NULL;
     p->live.cmd_up = p->live.cmd_opening = false;
     shard_link_gone(p->shard);
@@ -684,6 +711,9 @@ bool peer_letter(struct shard *s, const struct letter *letter)
         return true;
     case LETTER_PEER_STATE:
         view_state(s, letter);
+        return true;
+    case LETTER_PEER_STILLBORN:
+        view_stillborn(s, letter);
         return true;
     case LETTER_PEER_GREET:
         tell_group(s, letter->gid, &letter->u.peer.runid);

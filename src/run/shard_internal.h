@@ -163,6 +163,11 @@ void link_failed(struct shard *s, const char *why); /* of any link that went dow
 struct link *shard_link_open(struct shard *s, struct link_options *options,
                              const struct link_ops *ops, void *owner);
 void shard_link_gone(struct shard *s);
+/* The error of a connection that never left this machine; 0: another cause. */
+int link_stillborn(const char *why);
+/* -cmd-link-reconnection, -pubsub-link-reconnection. */
+void link_stillborn_event(struct shard *s, const struct group_host *gh, const struct instance *inst,
+                          enum link_kind kind, int error);
 void link_options_fill(struct shard *s, struct link_options *options, const struct address *to,
                        enum link_kind kind);
 enum ping_reply ping_reply_of(const struct redisReply *reply);

@@ -152,11 +152,57 @@ void shard_link_gone(struct shard *s)
     s->counters.links--;
 }
 
+/* Errors that connect() gives before a packet is sent. Stock logs these; of what comes back later,
+ * such as a refusal, it says nothing. */
+int link_stillborn(const char *why)
+{
+    static const int errors[] = {ENETUNREACH, EINVAL, EADDRNOTAVAIL, EAFNOSUPPORT, EACCES,
+                                 EPERM,       EMFILE, ENFILE,        ENETDOWN,     EAGAIN};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        if (strcmp(why, strerror(errors[i])) == 0) {
+            return errors[i];
+        }
+    }
+    return 0;
+}
+
+void link_stillborn_event(struct shard *s, const struct group_host *gh, const struct instance *inst,
+                          enum link_kind kind, int error)
+{
+    const struct address *at = &inst->addr, *master = &gh->sg.group->master->addr;
+    enum event_type type =
+        kind == LINK_CMD ? EVENT_CMD_LINK_RECONNECTION : EVENT_PUBSUB_LINK_RECONNECTION;
+    const char *name = gh->sg.group->name, *why = strerror(error);
+    char text[ADDRESS_TEXT];
+
+    if (inst->kind == INSTANCE_MASTER) {
+        shard_group_event(s, &gh->sg, type, "master %s %s %u #%s", name, at->ip, (unsigned)at->port,
+                          why);
+        return;
+    }
+    address_format(at, text);
+    shard_group_event(s, &gh->sg, type, "%s %s %s %u @ %s %s %u #%s",
+                      inst->kind == INSTANCE_REPLICA ? "slave" : "sentinel",
+                      inst->kind == INSTANCE_REPLICA ? text : inst->runid.hex, at->ip,
+                      (unsigned)at->port, name, master->ip, (unsigned)master->port, why);
+}
+
+/* Before the rules hear of it. For debugging only: once a second for each server that is away. */
+static void tell_stillborn(struct server *sv, enum link_kind kind, const char *why)
+{
+    const struct liveness *live = &sv->inst->live;
+    int error = sv->shard->tunables->loglevel == EVENT_DEBUG ? link_stillborn(why) : 0;
+    if (error != 0 && !(kind == LINK_CMD ? live->cmd_up : live->pubsub_up)) {
+        link_stillborn_event(sv->shard, sv->gh, sv->inst, kind, error);
+    }
+}
+
 static void cmd_down(void *owner, const char *why)
 {
     struct server *sv = owner;
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_CMD};
     link_failed(sv->shard, why);
+    tell_stillborn(sv, LINK_CMD, why);
     sv->cmd = NULL;
     shard_link_gone(sv->shard);
     server_event(sv, &ev);
@@ -174,6 +220,7 @@ static void pubsub_down(void *owner, const char *why)
     struct server *sv = owner;
     struct group_event ev = {.kind = GROUP_LINK_DOWN, .link = LINK_PUBSUB};
     link_failed(sv->shard, why);
+    tell_stillborn(sv, LINK_PUBSUB, why);
     sv->pubsub = NULL;
     shard_link_gone(sv->shard);
     server_event(sv, &ev);
