@@ -2,11 +2,13 @@
 
 #include "io/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -45,7 +47,7 @@ bool log_open(const struct log_options *options)
 
 bool log_is_stdout(void)
 {
-    return sink.open && sink.fd == STDOUT_FILENO;
+    return sink.open && sink.fd == STDOUT_FILENO && sink.least <= EVENT_WARNING;
 }
 
 void log_level(enum event_level least)
@@ -86,25 +88,72 @@ static void write_all(const char *line, size_t len)
     }
 }
 
+static void render_time(enum log_timestamp kind, int64_t wall_ms, char *out, size_t size)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    int ms = (int)(wall_ms % 1000);
+    struct tm tm;
+    char date[32];
+
+    if (kind == LOG_TIMESTAMP_MILLISECONDS) {
+        (void)snprintf(out, size, "%lld", (long long)wall_ms);
+        return;
+    }
+    localtime_r(&seconds, &tm);
+    if (kind == LOG_TIMESTAMP_ISO8601) {
+        int east = (int)(tm.tm_gmtoff / 60), minutes = abs(east);
+        (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+        (void)snprintf(out, size, "%s.%03d%c%02d:%02d", date, ms, east < 0 ? '-' : '+',
+                       minutes / 60, minutes % 60);
+    } else {
+        (void)strftime(date, sizeof date, "%d %b %Y %H:%M:%S", &tm);
+        (void)snprintf(out, size, "%s.%03d", date, ms);
+    }
+}
+
+size_t log_render(const struct log_options *options, int pid, enum event_level level,
+                  int64_t wall_ms, const char *text, char *out, size_t size)
+{
+    static const char *const levels[] = {"debug", "info", "notice", "warning"};
+    bool logfmt = options->format == LOG_FORMAT_LOGFMT;
+    const char *end = logfmt ? "\"\n" : "\n";
+    char when[80];
+    int len;
+
+    render_time(options->timestamp, wall_ms, when, sizeof when);
+    if (logfmt) {
+        len = snprintf(out, size, "pid=%d role=sentinel timestamp=\"%s\" level=%s message=\"", pid,
+                       when, levels[level]);
+    } else {
+        len = snprintf(out, size, "%d:X %s %c ", pid, when, event_level_mark(level));
+    }
+    size_t at = (size_t)len, room = size - strlen(end);
+    assert(len > 0 && at < room);
+    for (; *text != '\0' && at < room; text++) {
+        char c = *text;
+        if (logfmt && (unsigned char)c < ' ') {
+            c = ' ';
+        } else if (logfmt && (c == '"' || c == '\\')) {
+            /* Valkey does so to quotes, so that the value ends where it ends; a backslash would
+             * begin an escape for whoever reads the line. */
+            c = c == '"' ? '\'' : '/';
+        }
+        out[at++] = c;
+    }
+    memcpy(out + at, end, strlen(end));
+    return at + strlen(end);
+}
+
 void log_write(enum event_level level, int64_t wall_ms, const char *text)
 {
     static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_NOTICE, LOG_WARNING};
-    char line[LIMIT_EVENT_TEXT + 128], date[64];
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm tm;
+    char line[LIMIT_EVENT_TEXT + 128];
 
     if (level < sink.least || !sink.open) {
         return;
     }
-    localtime_r(&seconds, &tm);
-    strftime(date, sizeof date, "%d %b %Y %H:%M:%S", &tm);
-    int len = snprintf(line, sizeof line, "%d:X %s.%03d %c %s\n", (int)getpid(), date,
-                       (int)(wall_ms % 1000), event_level_mark(level), text);
-    if (len >= (int)sizeof line) {
-        len = (int)sizeof line - 1;
-        line[len - 1] = '\n';
-    }
-    write_all(line, (size_t)len);
+    write_all(line,
+              log_render(&sink.options, (int)getpid(), level, wall_ms, text, line, sizeof line));
     if (sink.options.syslog) {
         syslog(priorities[level], "%s", text);
     }

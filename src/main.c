@@ -293,8 +293,11 @@ static void fill_options(struct process_options *o, const struct command_line *c
 
 static void fill_tunables(struct tunables *t, const struct config *config)
 {
-    static const enum event_level levels[] = {EVENT_DEBUG, EVENT_VERBOSE, EVENT_NOTICE,
-                                              EVENT_WARNING};
+    static const enum event_level levels[] = {
+        [LOGLEVEL_DEBUG] = EVENT_DEBUG,     [LOGLEVEL_VERBOSE] = EVENT_VERBOSE,
+        [LOGLEVEL_NOTICE] = EVENT_NOTICE,   [LOGLEVEL_WARNING] = EVENT_WARNING,
+        [LOGLEVEL_NOTHING] = EVENT_WARNING,
+    };
     *t = (struct tunables){0};
     periods_default(&t->periods);
     copy_text(t->announce_ip, sizeof t->announce_ip, config->announce_ip, "sentinel announce-ip");
@@ -306,6 +309,7 @@ static void fill_tunables(struct tunables *t, const struct config *config)
     copy_text(t->sentinel_pass, sizeof t->sentinel_pass, config->sentinel_pass,
               "sentinel sentinel-pass");
     t->loglevel = levels[config->server.loglevel];
+    t->log_nothing = config->server.loglevel == LOGLEVEL_NOTHING;
     tunables_resolve(t);
 }
 
@@ -669,7 +673,9 @@ int main(int argc, char **argv)
     struct log_options log = {.file = server->logfile,
                               .syslog = server->syslog_enabled,
                               .syslog_ident = server->syslog_ident,
-                              .syslog_facility = server->syslog_facility};
+                              .syslog_facility = server->syslog_facility,
+                              .format = (enum log_format)server->log_format,
+                              .timestamp = (enum log_timestamp)server->log_timestamp};
     if (!log_open(&log)) {
         (void)fprintf(stderr, "vedette: Can't open the log file '%s': %s\n", server->logfile,
                       strerror(errno));
@@ -684,7 +690,7 @@ int main(int argc, char **argv)
     m.journal = open_journal(m.config, path, &loaded, &fresh);
     make_myid(m.config);
     fill_tunables(&m.tunables, m.config);
-    log_level(m.tunables.loglevel);
+    log_level(m.tunables.log_nothing ? EVENT_WARNING + 1 : m.tunables.loglevel);
     m.process = make_process(&cl, m.config, path);
     take_descriptors(&m.process->options, m.config);
     load_certificates(&m);

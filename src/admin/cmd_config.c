@@ -278,7 +278,7 @@ static void config_set(struct call *call)
     }
     for (size_t i = 3; i < call->count; i += 2) {
         enum config_kind kind = (enum config_kind)find_config(&call->args[i]);
-        /* No Redis takes the level "nothing" from a file: it is for this run only. */
+        /* Redis takes the level "nothing" from a file since 7.2 only: it is for this run. */
         if (kind != CONFIG_LOGLEVEL || !parsed.values.log_nothing) {
             config_record(call->admin->shard, kind, &call->args[i + 1]);
         }

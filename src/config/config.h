@@ -38,7 +38,13 @@ size_t config_error_format(const struct config_error *err, const char *version, 
 
 /* --- the server's options ----------------------------------------------------------------------
  */
-enum config_loglevel { LOGLEVEL_DEBUG, LOGLEVEL_VERBOSE, LOGLEVEL_NOTICE, LOGLEVEL_WARNING };
+enum config_loglevel {
+    LOGLEVEL_DEBUG,
+    LOGLEVEL_VERBOSE,
+    LOGLEVEL_NOTICE,
+    LOGLEVEL_WARNING,
+    LOGLEVEL_NOTHING,
+};
 const char *config_loglevel_name(enum config_loglevel level);              /* "debug" … */
 bool config_loglevel_parse(const char *name, enum config_loglevel *level); /* any case */
 
@@ -88,6 +94,13 @@ struct config_server {
     char *pidfile;
     char *logfile; /* NULL or "": stdout. Proved writable by config_load(). */
     enum config_loglevel loglevel;
+    /* Valkey's, as written in any case; only ever written by the user. */
+    enum config_log_format { CONFIG_LOG_LEGACY, CONFIG_LOG_LOGFMT } log_format;
+    enum config_log_timestamp {
+        CONFIG_TIMESTAMP_LEGACY,
+        CONFIG_TIMESTAMP_ISO8601,
+        CONFIG_TIMESTAMP_MILLISECONDS,
+    } log_timestamp;
     bool syslog_enabled;
     char *syslog_ident;
     int syslog_facility; /* LOG_LOCAL0 … LOG_LOCAL7, LOG_USER */

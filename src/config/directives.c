@@ -206,7 +206,7 @@ static bool apply_logfile(struct load *load, const struct words *w)
     return true;
 }
 
-static const char *const level_names[] = {"debug", "verbose", "notice", "warning"};
+static const char *const level_names[] = {"debug", "verbose", "notice", "warning", "nothing"};
 
 const char *config_loglevel_name(enum config_loglevel level)
 {
@@ -215,7 +215,7 @@ const char *config_loglevel_name(enum config_loglevel level)
 
 bool config_loglevel_parse(const char *name, enum config_loglevel *level)
 {
-    for (int i = LOGLEVEL_DEBUG; i <= LOGLEVEL_WARNING; i++) {
+    for (int i = LOGLEVEL_DEBUG; i <= LOGLEVEL_NOTHING; i++) {
         if (strcasecmp(name, level_names[i]) == 0) {
             *level = (enum config_loglevel)i;
             return true;
@@ -231,7 +231,33 @@ static bool apply_loglevel(struct load *load, const struct words *w)
     }
     return config_loglevel_parse(w->item[1], &load->cfg->server.loglevel) ||
            fail(load->err,
-                "argument(s) must be one of the following: debug, verbose, notice, warning");
+                "argument(s) must be one of the following: debug, verbose, notice, warning, "
+                "nothing");
+}
+
+static bool apply_log_format(struct load *load, const struct words *w)
+{
+    static const struct choice formats[] = {{"legacy", CONFIG_LOG_LEGACY},
+                                            {"logfmt", CONFIG_LOG_LOGFMT}};
+    int format = CONFIG_LOG_LEGACY;
+    if (!one_argument(load, w) || !choose(load, w->item[1], formats, 2, &format)) {
+        return false;
+    }
+    load->cfg->server.log_format = (enum config_log_format)format;
+    return true;
+}
+
+static bool apply_log_timestamp(struct load *load, const struct words *w)
+{
+    static const struct choice formats[] = {{"legacy", CONFIG_TIMESTAMP_LEGACY},
+                                            {"iso8601", CONFIG_TIMESTAMP_ISO8601},
+                                            {"milliseconds", CONFIG_TIMESTAMP_MILLISECONDS}};
+    int format = CONFIG_TIMESTAMP_LEGACY;
+    if (!one_argument(load, w) || !choose(load, w->item[1], formats, 3, &format)) {
+        return false;
+    }
+    load->cfg->server.log_timestamp = (enum config_log_timestamp)format;
+    return true;
 }
 
 static bool apply_syslog_facility(struct load *load, const struct words *w)
@@ -444,6 +470,8 @@ static const struct directive directives[] = {
     TEXT("pidfile", pidfile),
     SPECIAL("logfile", apply_logfile),
     SPECIAL("loglevel", apply_loglevel),
+    SPECIAL("log-format", apply_log_format),
+    SPECIAL("log-timestamp-format", apply_log_timestamp),
     FLAG("syslog-enabled", syslog_enabled),
     TEXT("syslog-ident", syslog_ident),
     SPECIAL("syslog-facility", apply_syslog_facility),

@@ -367,6 +367,9 @@ def test_tilt(world):
     left = sentinel.wait_event("-tilt", patience=5)
     assert left.text == "#tilt mode exited"
     assert 3.5 < left.at - tilted.at < 6
+    if sentinel.kind == "vedette":  # since Valkey 9 and Redis 8.2
+        times = len([event for event in sentinel.events if event.channel == "+tilt"])
+        assert sentinel.info()["sentinel_total_tilt"] == str(times)
     sentinel.wait_event("-sdown", "master mymaster", patience=4)
     assert [event for event in sentinel.events[mark:] if event.channel == "+tilt"] == []
     assert sentinel.in_log("+tilt #tilt mode entered")

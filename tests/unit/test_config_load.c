@@ -50,7 +50,12 @@ static const struct {
     {"port 70000", "argument must be between 0 and 65535 inclusive"},
     {"port \"70", "Unbalanced quotes in configuration line"},
     {"port \"7914\"x", "Unbalanced quotes in configuration line"},
-    {"loglevel foo", "argument(s) must be one of the following: debug, verbose, notice, warning"},
+    {"loglevel foo",
+     "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"},
+    {"log-format json", "argument(s) must be one of the following: legacy, logfmt"},
+    {"log-format", "wrong number of arguments"},
+    {"log-timestamp-format unix",
+     "argument(s) must be one of the following: legacy, iso8601, milliseconds"},
     {"protected-mode maybe", "argument must be 'yes' or 'no'"},
     {"maxclients 0", "argument must be between 1 and 4294967295 inclusive"},
     {"timeout -1", "argument must be between 0 and 2147483647 inclusive"},
@@ -272,7 +277,8 @@ static void server_options_are_understood(void **ctx)
         "timeout 5\ntcp-keepalive 0\ntcp-backlog 9\nrequirepass \"a b\"\nsyslog-enabled yes\n"
         "syslog-ident me\nsyslog-facility local7\nsupervised systemd\nunixsocket /tmp/s\n"
         "unixsocketperm 700\nclient-output-buffer-limit normal 1mb 2mb 3 pubsub 4mb 5mb 6\n"
-        "rename-command PING \"\"\nrename-command SHUTDOWN xyz\nloglevel DEBUG\n");
+        "rename-command PING \"\"\nrename-command SHUTDOWN xyz\nloglevel DEBUG\n"
+        "log-format LOGFMT\nlog-timestamp-format iso8601\n");
     const struct config_server *s = &cfg->server;
     assert_int_equal(s->bind_count, 3);
     assert_string_equal(s->binds[0].address, "127.0.0.1");
@@ -295,6 +301,8 @@ static void server_options_are_understood(void **ctx)
     assert_string_equal(s->renames[0].to, "");
     assert_string_equal(s->renames[1].to, "xyz");
     assert_int_equal(s->loglevel, LOGLEVEL_DEBUG);
+    assert_int_equal(s->log_format, CONFIG_LOG_LOGFMT);
+    assert_int_equal(s->log_timestamp, CONFIG_TIMESTAMP_ISO8601);
     config_free(cfg);
 }
 
