@@ -366,7 +366,7 @@ static void child_starts_clean(void **state)
     assert_int_equal(sigprocmask(SIG_BLOCK, &some, &mask), 0);
     make("look",
          "for f in /proc/$$/fd/*; do readlink $f; done >$D/fds; readlink /proc/$$/fd/0 >$D/stdin\n"
-         "grep -E '^Sig(Blk|Ign|Cgt):' /proc/$$/status >$D/signals; ulimit -n >$D/nofile\n"
+         "grep -E '^Sig(Blk|Ign|Cgt):' /proc/self/status >$D/signals; ulimit -n >$D/nofile\n"
          "pwd >$D/cwd");
     char path[128];
     (void)snprintf(path, sizeof path, "%s", path_of("look"));
@@ -384,7 +384,8 @@ static void child_starts_clean(void **state)
     assert_true(action.sa_handler == SIG_IGN);
     assert_int_equal(fcntl(leak[0], F_GETFD), 0);
 
-    /* The three, and what a shell keeps: its script and, while it redirects, its output. */
+    /* (Signals: of the grep, which inherits them; a shell blocks some itself while it waits.)
+     * The three, and what a shell keeps: its script and, while it redirects, its output. */
     assert_null(strstr(text_of("fds"), "/dev/zero"));
     assert_in_range(lines_of(text_of("fds")), 3, 5);
     assert_string_equal(text_of("stdin"), "/dev/null\n");
