@@ -1,4 +1,5 @@
 /* vedette: options, configuration, threads, orderly stop. */
+#include "acl/log.h"
 #include "admin/admin.h"
 #include "command_line.h"
 #include "config/config.h"
@@ -123,6 +124,31 @@ static struct journal *open_journal(struct config *config, const char *path,
     }
     *fresh = !config->has_state && !journal_replayed_any(journal);
     return journal;
+}
+
+/* Users are in sentinel.conf or in an aclfile, never in both: nobody could say which count. */
+static void load_users(struct mainloop *m)
+{
+    char *errors = NULL;
+    m->acl_log = acl_log_new(m->config->server.acllog_max_len);
+    if (m->config->server.aclfile == NULL) {
+        return;
+    }
+    if (m->config->user_count > 0) {
+        die("Configuring Redis with users defined in redis.conf and at the same setting an ACL "
+            "file path is invalid. This setup is very likely to lead to configuration errors and "
+            "security holes, please define either an ACL file or declare users directly in your "
+            "redis.conf, but not both.");
+    }
+    struct acl_users *users = config_read_aclfile(m->config, &errors);
+    if (users == NULL) {
+        char *message = NULL;
+        if (asprintf(&message, "Aborting Redis startup because of ACL errors: %s", errors) < 0) {
+            abort();
+        }
+        die(message);
+    }
+    config_set_users(m->config, users);
 }
 
 /* Ids are 40 random hex digits, made once and kept in sentinel.conf. */
@@ -584,6 +610,7 @@ static struct process *make_process(const struct command_line *cl, const struct 
     p->started = clock_now();
     p->started_wall_ms = clock_wall_ms();
     p->admin = &admin_ops;
+    p->users = acl_users_ref(config->users);
     for (size_t i = 0; i < config->server.rename_count; i++) {
         const struct config_rename *rename = &config->server.renames[i];
         if (!admin_rename(rename->from, rename->to)) {
@@ -614,7 +641,9 @@ static void end(struct process *p, struct mainloop *m)
     post_free(p->post);
     directory_free(p->directory);
     pthread_mutex_destroy(&p->twin_lock);
+    acl_users_release(p->users);
     free(p);
+    acl_log_free(m->acl_log);
     if (m->pidfile != NULL) {
         (void)unlink(m->pidfile);
     }
@@ -661,6 +690,7 @@ int main(int argc, char **argv)
 
     script_limits_take(&m.limits);
     command_line_parse(argc, argv, &cl);
+    admin_prepare();
     if (cl.fold != NULL) {
         int code = fold_by_hand(&cl);
         free(cl.overrides);
@@ -688,6 +718,7 @@ int main(int argc, char **argv)
         die("cannot fork to become a daemon");
     }
     m.journal = open_journal(m.config, path, &loaded, &fresh);
+    load_users(&m);
     make_myid(m.config);
     fill_tunables(&m.tunables, m.config);
     log_level(m.tunables.log_nothing ? EVENT_WARNING + 1 : m.tunables.loglevel);

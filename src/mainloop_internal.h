@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "acl/log.h"
 #include "certificates.h"
 #include "config/config.h"
 #include "io/journal.h"
@@ -26,6 +27,7 @@ struct mainloop {
     struct config *config;
     struct journal *journal; /* the elector's while the threads run */
     struct tunables tunables;
+    struct acl_log *acl_log;
     struct certificates certificates;
     int signals;         /* signalfd */
     const char *pidfile; /* removed at the end; NULL: none */

@@ -33,9 +33,10 @@ FUNCTION_LINES_WARN = 70
 MAY_INCLUDE = {
     "rules": ["rules"],
     "io": ["io", "rules/limits.h", "rules/types.h"],
-    "config": ["config", "rules"],
+    "acl": ["acl", "rules/limits.h", "rules/glob.h"],
+    "config": ["config", "acl", "rules"],
     "run": ["run", "rules", "io"],
-    "admin": ["admin", "run", "rules", "io"],
+    "admin": ["admin", "run", "acl", "rules", "io"],
 }
 # src/version.h is made by CMake and says nothing but numbers; the rules do not depend on them.
 VERSION_HEADER = "version.h"

@@ -1,5 +1,6 @@
 #include "admin/admin.h"
 
+#include "admin/access.h"
 #include "admin/command.h"
 
 #include <assert.h>
@@ -186,6 +187,7 @@ static void *admin_start(struct shard *shard)
     a->index = shard_index(shard);
     a->sampled = shard_now(shard);
     pubsub_init(&a->pubsub);
+    access_start(a);
     return a;
 }
 
@@ -201,6 +203,7 @@ static void admin_stop(void *admin)
     }
     admin_settle(a);
     pubsub_free(&a->pubsub);
+    access_stop(a);
     buffer_free(&a->scratch);
     free(a->votes);
     free(a->clients);

@@ -11,6 +11,10 @@
 
 extern const struct admin_ops admin_ops;
 
+/* Tells src/acl what commands there are: before the configuration, which names them, is read.
+ * Thread: main, before the others start; any number of times. */
+void admin_prepare(void);
+
 /* rename-command of the configuration file: clients call the command `to` instead of `from`; ""
  * disables it. False: there is no such command, or the name is taken or impossible. Copies the
  * names. Thread: main, before the others start. */

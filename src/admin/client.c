@@ -1,5 +1,6 @@
 #include "admin/client.h"
 
+#include "admin/access.h"
 #include "admin/command.h"
 
 #include <assert.h>
@@ -409,7 +410,7 @@ static size_t execute(struct client *c, const uint8_t *bytes, size_t len)
     assert(!a->current && a->scratch.len == 0);
     a->current = c;
     while (ready(c)) {
-        c->parser.strict = !c->authenticated;
+        c->parser.strict = !access_open(c);
         enum resp_result result = resp_parse(&c->parser, bytes + used, len - used);
         if (result == RESP_MORE) {
             break;
@@ -516,7 +517,7 @@ static const char *refusal(const struct client *c)
 {
     const struct process_options *o = &c->admin->process->options;
 
-    if (o->protected_mode && o->requirepass[0] == '\0' && !c->unix_socket &&
+    if (o->protected_mode && access_is_free(c->admin) && !c->unix_socket &&
         !is_loopback(&c->peer)) {
         return "-DENIED vedette is in protected mode: it has no password, so that only clients on "
                "this machine are served. Set requirepass, or 'protected-mode no' where the network "
@@ -569,7 +570,7 @@ void client_accept(struct admin *a, int fd, bool tls)
     c->fd = fd;
     c->proto = 2;
     c->created = c->active = shard_now(a->shard);
-    c->authenticated = p->options.requirepass[0] == '\0';
+    access_greet(c);
     resp_init(&c->parser);
     link_newest(c);
     c->id =

@@ -61,10 +61,11 @@ struct client {
     ms_t created, active;                   /* active: last bytes received */
     int proto;
     enum reply_mode mode;
-    bool authenticated;
-    bool waiting; /* a changing command of it is on its way */
-    bool goodbye; /* reads no more; closes when its replies are out */
-    bool doomed;  /* to be freed by admin_settle */
+    const struct acl_user *user; /* in admin->users; "default" before it said who it is */
+    bool authenticated;          /* see access_open */
+    bool waiting;                /* a changing command of it is on its way */
+    bool goodbye;                /* reads no more; closes when its replies are out */
+    bool doomed;                 /* to be freed by admin_settle */
     bool no_evict, no_touch;
     struct tracking tracking;
     const struct command *last; /* NULL before the first */
@@ -109,6 +110,7 @@ struct admin {
     struct buffer scratch;     /* its replies of this go, not yet handed over */
 
     struct pubsub pubsub;
+    struct acl_users *users; /* this shard's reference: who may do what (access.h) */
 
     struct vote_wait *votes; /* ring, in the order of their deadlines */
     uint32_t vote_cap;       /* power of two */

@@ -1,7 +1,7 @@
 /* SENTINEL MONITOR, REMOVE, RESET, FAILOVER, FLUSHCONFIG. */
 #include "admin/cmd_sentinel.h"
 
-#include "admin/glob.h"
+#include "rules/glob.h"
 
 #include <netdb.h>
 #include <stdlib.h>

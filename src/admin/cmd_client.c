@@ -1,4 +1,5 @@
 /* CLIENT and its subcommands. */
+#include "acl/acl.h"
 #include "admin/async.h"
 
 #include <stdio.h>
@@ -162,7 +163,7 @@ static void endpoint(const struct client *c, const struct address *at, char out[
     }
 }
 
-static void describe(const struct client *c, struct buffer *out)
+void client_describe(const struct client *c, struct buffer *out)
 {
     char peer[ENDPOINT_TEXT], local[ENDPOINT_TEXT], flags[16];
     ms_t now = shard_now(c->admin->shard);
@@ -207,7 +208,7 @@ static void describe(const struct client *c, struct buffer *out)
                   (unsigned long long)(c->after - c->first), unsent + c->held,
                   sizeof *c + c->input.cap + unsent + c->held, unsent ? "rw" : "r",
                   c->last ? c->last->name : "NULL");
-    buffer_printf(out, " user=default redir=%lld resp=%d lib-name=%s lib-ver=%s\n",
+    buffer_printf(out, " user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s\n", c->user->name,
                   c->tracking.on ? (long long)c->tracking.redirect : -1, c->proto,
                   c->library ? c->library : "", c->library_version ? c->library_version : "");
 }
@@ -216,7 +217,7 @@ static void client_info(struct call *call)
 {
     struct buffer text = {0};
 
-    describe(call->client, &text);
+    client_describe(call->client, &text);
     reply_verbatim(&call->reply, text.data, text.len);
     buffer_free(&text);
 }
@@ -272,7 +273,7 @@ static void list_add(struct list_request *list, const struct client *c)
         }
     }
     size_t offset = list->lines.len;
-    describe(c, &list->lines);
+    client_describe(c, &list->lines);
     list->entries[list->count++] = (struct list_entry){c->id, offset, list->lines.len - offset};
 }
 
@@ -381,7 +382,9 @@ struct kill_request {
     uint64_t id;                                            /* 0: any */
     char addr[ENDPOINT_TEXT + 8], laddr[ENDPOINT_TEXT + 8]; /* "": any */
     enum client_type type;
-    int64_t max_age; /* seconds; -1: any */
+    int64_t max_age;  /* seconds; -1: any */
+    const char *user; /* of `users`; NULL: any */
+    struct acl_users *users;
     bool skip_me, old_form;
     bool me; /* the caller is among them: it goes after its reply */
     uint32_t killed;
@@ -401,7 +404,8 @@ static bool to_be_killed(const struct kill_request *k, const struct client *c)
 
     return (k->id == 0 || k->id == c->id) && address_is(c, &c->peer, k->addr) &&
            address_is(c, &c->local, k->laddr) && has_type(c, k->type) &&
-           (k->max_age < 0 || age / 1000 >= k->max_age);
+           (k->max_age < 0 || age / 1000 >= k->max_age) &&
+           (!k->user || (c->authenticated && strcmp(c->user->name, k->user) == 0));
 }
 
 static void kill_visit(struct admin_request *r, struct shard *shard)
@@ -441,6 +445,11 @@ static void kill_finish(struct admin_request *r, struct admin *a, struct client 
     if (c && k->me) {
         client_goodbye(c);
     }
+}
+
+static void kill_dispose(struct admin_request *r)
+{
+    acl_users_release(((struct kill_request *)(void *)r)->users);
 }
 
 static void copy_address(char *out, size_t size, const struct resp_arg *arg)
@@ -484,10 +493,12 @@ static bool parse_kill(struct call *call, struct kill_request *k, const struct r
     } else if (arg_is(option, "laddr")) {
         copy_address(k->laddr, sizeof k->laddr, value);
     } else if (arg_is(option, "user")) {
-        if (value->len != 7 || memcmp(value->text, "default", 7) != 0) {
+        const struct acl_user *user = acl_users_find(call->admin->users, value->text, value->len);
+        if (!user) {
             reply_error(&call->reply, "ERR No such user '%.*s'", ARG_SHOWN(value));
             return false;
         }
+        k->user = user->name;
     } else if (!arg_is(option, "skipme") || !arg_yes_no(value, &k->skip_me)) {
         reply_syntax_error(call);
         return false;
@@ -517,6 +528,8 @@ static void client_kill(struct call *call)
     struct kill_request *k = async_new(call, sizeof *k, true);
     parsed.r = k->r;
     *k = parsed;
+    k->users = acl_users_ref(call->admin->users); /* holds the name */
+    k->r.dispose = kill_dispose;
     k->r.visit = kill_visit;
     k->r.finish = kill_finish;
     async_chain(&k->r);

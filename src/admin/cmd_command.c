@@ -1,7 +1,8 @@
 /* COMMAND: the table, described. */
 #include "admin/docs.h"
 
-#include "admin/glob.h"
+#include "acl/catalogue.h"
+#include "rules/glob.h"
 
 #include <string.h>
 
@@ -18,12 +19,6 @@ static const struct flag_name flag_names[] = {
     {COMMAND_NO_AUTH, "no_auth"},       {COMMAND_NO_MULTI, "no_multi"},
     {COMMAND_ALLOW_BUSY, "allow_busy"},
 };
-#define SLOW (1u << 31) /* category of what is not fast */
-static const struct flag_name category_names[] = {
-    {COMMAND_PUBSUB, "pubsub"},       {COMMAND_ADMIN, "admin"},
-    {COMMAND_FAST, "fast"},           {SLOW, "slow"},
-    {COMMAND_DANGEROUS, "dangerous"}, {COMMAND_CONNECTION, "connection"},
-};
 #define COUNT(array) (sizeof array / sizeof array[0])
 
 static bool hidden(const struct command *c)
@@ -31,30 +26,32 @@ static bool hidden(const struct command *c)
     return c->flags & COMMAND_HIDDEN;
 }
 
-static unsigned categories(const struct command *c)
+static void put_flags(struct reply *r, unsigned flags)
 {
-    return c->flags | (c->flags & COMMAND_FAST ? 0 : SLOW) |
-           (c->flags & COMMAND_ADMIN_ONLY ? COMMAND_ADMIN : 0);
-}
-
-static void put_set(struct reply *r, unsigned flags, const struct flag_name *names, size_t count,
-                    const char *prefix)
-{
-    char text[32];
     size_t present = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        present += (flags & names[i].flag) != 0;
+    for (size_t i = 0; i < COUNT(flag_names); i++) {
+        present += (flags & flag_names[i].flag) != 0;
     }
     reply_set(r, present);
-    for (size_t i = 0; i < count; i++) {
-        if (!(flags & names[i].flag)) {
-            continue;
+    for (size_t i = 0; i < COUNT(flag_names); i++) {
+        if (flags & flag_names[i].flag) {
+            reply_simple(r, flag_names[i].name);
         }
-        size_t len = strlen(prefix);
-        memcpy(text, prefix, len);
-        memcpy(text + len, names[i].name, strlen(names[i].name) + 1);
-        reply_simple(r, text);
+    }
+}
+
+static void put_categories(struct reply *r, uint32_t categories)
+{
+    char text[32] = "@";
+
+    reply_set(r, (size_t)__builtin_popcount(categories));
+    for (int i = 0; i < ACL_CATEGORIES; i++) {
+        if (categories >> i & 1) {
+            const char *name = acl_category_name((enum acl_category)i);
+            memcpy(text + 1, name, strlen(name) + 1);
+            reply_simple(r, text);
+        }
     }
 }
 
@@ -88,11 +85,11 @@ static void put_info(struct reply *r, const struct command *c)
     reply_array(r, 10);
     reply_text(r, c->name);
     reply_integer(r, c->arity);
-    put_set(r, c->flags, flag_names, COUNT(flag_names), "");
+    put_flags(r, c->flags);
     for (int i = 0; i < 3; i++) { /* no keys */
         reply_integer(r, 0);
     }
-    put_set(r, categories(c), category_names, COUNT(category_names), "@");
+    put_categories(r, command_categories(c));
     put_tips(r, c->tips);
     reply_set(r, 0); /* key specifications */
     if (listed_subcommands(c) == 0) {
@@ -190,16 +187,14 @@ enum list_filter { LIST_ALL, LIST_PATTERN, LIST_CATEGORY, LIST_MODULE };
 
 static bool listed(const struct command *c, enum list_filter by, const struct resp_arg *value)
 {
+    enum acl_category category;
+
     switch (by) {
     case LIST_PATTERN:
         return glob_match(value->text, value->len, c->name, strlen(c->name), true);
     case LIST_CATEGORY:
-        for (size_t i = 0; i < COUNT(category_names); i++) {
-            if (categories(c) & category_names[i].flag && arg_is(value, category_names[i].name)) {
-                return true;
-            }
-        }
-        return false;
+        return acl_category_find(value->text, value->len, &category) &&
+               (command_categories(c) >> category & 1);
     case LIST_MODULE:
         return false;
     case LIST_ALL:

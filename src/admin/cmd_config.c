@@ -1,7 +1,7 @@
 /* SENTINEL CONFIG, DEBUG, SIMULATE-FAILURE: what changes the tunables, which are main's. */
 #include "admin/cmd_sentinel.h"
 
-#include "admin/glob.h"
+#include "rules/glob.h"
 
 #include <stdio.h>
 #include <stdlib.h>

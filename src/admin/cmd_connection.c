@@ -1,4 +1,6 @@
-/* PING AUTH HELLO QUIT RESET ROLE SHUTDOWN, and what there is of ACL. */
+/* PING AUTH HELLO QUIT RESET ROLE SHUTDOWN. */
+#include "acl/acl.h"
+#include "admin/access.h"
 #include "admin/async.h"
 #include "version.h"
 
@@ -26,38 +28,7 @@ void command_ping(struct call *call)
     }
 }
 
-/* --- passwords ------------------------------------------------------------------------------- */
-
-/* Takes as long for any text, so that nothing can be learnt from the time. */
-static bool same_password(const char *password, size_t size, const struct resp_arg *given)
-{
-    size_t len = strlen(password);
-    unsigned difference = len != given->len;
-
-    for (size_t i = 0; i < size; i++) {
-        unsigned char is = i < given->len ? (unsigned char)given->text[i] : 0;
-        unsigned char wanted = i < len ? (unsigned char)password[i] : 0;
-        difference |= (unsigned)(is ^ wanted);
-    }
-    return difference == 0;
-}
-
-/* Tries to log in; the only user is "default". */
-static bool authenticate(struct call *call, const struct resp_arg *user,
-                         const struct resp_arg *password)
-{
-    const struct process_options *o = &call->admin->process->options;
-    bool known = !user || (user->len == 7 && memcmp(user->text, "default", 7) == 0);
-    bool right =
-        o->requirepass[0] == '\0' || same_password(o->requirepass, sizeof o->requirepass, password);
-
-    if (!known || !right) {
-        reply_error(&call->reply, "WRONGPASS invalid username-password pair or user is disabled.");
-        return false;
-    }
-    call->client->authenticated = true;
-    return true;
-}
+/* --- AUTH ------------------------------------------------------------------------------------ */
 
 void command_auth(struct call *call)
 {
@@ -65,13 +36,13 @@ void command_auth(struct call *call)
         reply_syntax_error(call);
         return;
     }
-    if (call->count == 2 && call->admin->process->options.requirepass[0] == '\0') {
+    if (call->count == 2 && acl_users_default(call->admin->users)->nopass) {
         reply_error(&call->reply,
                     "ERR AUTH <password> called without any password configured for the default "
                     "user. Are you sure your configuration is correct?");
         return;
     }
-    if (authenticate(call, call->count == 3 ? &call->args[1] : NULL,
+    if (access_login(call, call->count == 3 ? &call->args[1] : NULL,
                      &call->args[call->count - 1])) {
         reply_simple(&call->reply, "OK");
     }
@@ -131,10 +102,10 @@ void command_hello(struct call *call)
     if (!parse_hello(call, &g)) {
         return;
     }
-    if (g.user && !authenticate(call, g.user, g.password)) {
+    if (g.user && !access_login(call, g.user, g.password)) {
         return;
     }
-    if (!c->authenticated) {
+    if (!access_open(c)) {
         reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
                        "otherwise the HELLO AUTH <user> <pass> option can be used to authenticate "
                        "the client and select the RESP protocol version at the same time");
@@ -177,7 +148,7 @@ void command_reset(struct call *call)
     c->mode = REPLY_ON;
     c->no_evict = c->no_touch = false;
     tracking_off(&c->tracking);
-    c->authenticated = call->admin->process->options.requirepass[0] == '\0';
+    access_greet(c);
     reply_simple(&call->reply, "RESET");
 }
 
@@ -239,44 +210,3 @@ void command_shutdown(struct call *call)
     /* No reply: the connection ends with the process. */
     async_main(async_new(call, sizeof(struct admin_request), true), step_shutdown);
 }
-
-/* --- ACL: there is one user; files and rules are a later matter ------------------------------ */
-
-static void acl_whoami(struct call *call)
-{
-    reply_text(&call->reply, "default");
-}
-
-static void acl_users(struct call *call)
-{
-    reply_array(&call->reply, 1);
-    reply_text(&call->reply, "default");
-}
-
-static void acl_help(struct call *call)
-{
-    static const char *const lines[] = {
-        "ACL <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "USERS",
-        "    All user names. There is only 'default' in this version.",
-        "WHOAMI",
-        "    The user of this connection.",
-        "HELP",
-        "    This text.",
-    };
-    reply_lines(call, lines, sizeof lines / sizeof lines[0]);
-}
-
-#define ACL(sub, count, bits, what)                                                                \
-    {                                                                                              \
-        .name = "acl|" sub, .arity = count, .flags = bits, .run = what, .since = "6.0.0",          \
-        .group = "server"                                                                          \
-    }
-const struct command acl_subcommands[] = {
-    ACL("help", 2, COMMAND_LOADING | COMMAND_STALE, acl_help),
-    ACL("users", 2,
-        COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE | COMMAND_DANGEROUS,
-        acl_users),
-    ACL("whoami", 2, COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE, acl_whoami),
-};
-const size_t acl_subcommand_count = sizeof acl_subcommands / sizeof acl_subcommands[0];

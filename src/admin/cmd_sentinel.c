@@ -1,9 +1,9 @@
 /* SENTINEL: what reads, and its table. */
 #include "admin/cmd_sentinel.h"
 
-#include "admin/glob.h"
 #include "admin/render.h"
 #include "io/clock.h"
+#include "rules/glob.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -450,11 +450,11 @@ static void sentinel_help(struct call *call)
         .run = what, .since = version, .group = "sentinel"                                         \
     }
 /* Valkey's name of one of them. */
-#define VALKEY(sub, count, what)                                                                   \
+#define VALKEY(sub, count, what, as)                                                               \
     {                                                                                              \
         .name = "sentinel|" sub, .arity = count,                                                   \
         .flags = COMMAND_ADMIN | COMMAND_DANGEROUS | COMMAND_HIDDEN, .run = what,                  \
-        .since = "8.0.0", .group = "sentinel"                                                      \
+        .since = "8.0.0", .group = "sentinel", .same = "sentinel|" as                              \
     }
 const struct command sentinel_subcommands[] = {
     SENTINEL("ckquorum", 3, sentinel_ckquorum, "2.8.4"),
@@ -463,7 +463,7 @@ const struct command sentinel_subcommands[] = {
     SENTINEL("failover", 3, sentinel_failover, "2.8.4"),
     SENTINEL("flushconfig", 2, sentinel_flushconfig, "2.8.4"),
     SENTINEL("get-master-addr-by-name", 3, sentinel_get_master_addr, "2.8.4"),
-    VALKEY("get-primary-addr-by-name", 3, sentinel_get_master_addr),
+    VALKEY("get-primary-addr-by-name", 3, sentinel_get_master_addr, "get-master-addr-by-name"),
     {.name = "sentinel|help",
      .arity = 2,
      .flags = COMMAND_LOADING | COMMAND_STALE,
@@ -472,14 +472,14 @@ const struct command sentinel_subcommands[] = {
      .group = "sentinel"},
     SENTINEL("info-cache", -3, sentinel_info_cache, "3.2.0"),
     SENTINEL("is-master-down-by-addr", 6, sentinel_is_master_down, "2.8.4"),
-    VALKEY("is-primary-down-by-addr", 6, sentinel_is_master_down),
+    VALKEY("is-primary-down-by-addr", 6, sentinel_is_master_down, "is-master-down-by-addr"),
     SENTINEL("master", 3, sentinel_master, "2.8.4"),
     SENTINEL("masters", 2, sentinel_masters, "2.8.4"),
     SENTINEL("monitor", 6, sentinel_monitor, "2.8.4"),
     SENTINEL("myid", 2, sentinel_myid, "6.2.0"),
     SENTINEL("pending-scripts", 2, sentinel_pending_scripts, "2.8.4"),
-    VALKEY("primaries", 2, sentinel_masters),
-    VALKEY("primary", 3, sentinel_master),
+    VALKEY("primaries", 2, sentinel_masters, "masters"),
+    VALKEY("primary", 3, sentinel_master, "master"),
     SENTINEL("remove", 3, sentinel_remove, "2.8.4"),
     SENTINEL("replicas", 3, sentinel_replicas, "5.0.0"),
     SENTINEL("reset", 3, sentinel_reset, "2.8.4"),

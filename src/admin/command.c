@@ -1,5 +1,7 @@
 #include "admin/command.h"
 
+#include "acl/catalogue.h"
+#include "admin/access.h"
 #include "admin/admin.h"
 
 #include <assert.h>
@@ -64,13 +66,13 @@ const struct command command_table[] = {
      .tips = "request_policy:all_shards response_policy:all_succeeded"},
     {.name = "psubscribe",
      .arity = -2,
-     .flags = FLAGS_SUBSCRIBE,
+     .flags = FLAGS_SUBSCRIBE | COMMAND_PATTERNS,
      .run = command_psubscribe,
      .since = "2.0.0",
      .group = "pubsub"},
     {.name = "publish",
      .arity = 3,
-     .flags = COMMAND_PUBSUB | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST,
+     .flags = COMMAND_PUBSUB | COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST | COMMAND_CHANNEL,
      .run = command_publish,
      .since = "2.0.0",
      .group = "pubsub"},
@@ -113,7 +115,7 @@ const struct command command_table[] = {
      .group = "server"},
     {.name = "subscribe",
      .arity = -2,
-     .flags = FLAGS_SUBSCRIBE,
+     .flags = FLAGS_SUBSCRIBE | COMMAND_CHANNELS,
      .run = command_subscribe,
      .since = "2.0.0",
      .group = "pubsub"},
@@ -172,18 +174,80 @@ static size_t subcommand_count(const struct command *command)
     return 0;
 }
 
+/* What permissions are about: all commands, then the subcommands of the first, … */
+static struct acl_command catalogue[LIMIT_ACL_COMMANDS];
+static uint16_t first_subcommand[LIMIT_ACL_COMMANDS]; /* by the command's place */
+static size_t catalogue_count;
+
+uint32_t command_categories(const struct command *c)
+{
+    static const struct {
+        unsigned flag;
+        enum acl_category category;
+    } table[] = {{COMMAND_PUBSUB, ACL_PUBSUB},
+                 {COMMAND_ADMIN | COMMAND_ADMIN_ONLY, ACL_ADMIN},
+                 {COMMAND_FAST, ACL_FAST},
+                 {COMMAND_DANGEROUS, ACL_DANGEROUS},
+                 {COMMAND_CONNECTION, ACL_CONNECTION}};
+    uint32_t categories = c->flags & COMMAND_FAST ? 0 : (uint32_t)1 << ACL_SLOW;
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        categories |= c->flags & table[i].flag ? (uint32_t)1 << table[i].category : 0;
+    }
+    return categories;
+}
+
+static void list(const struct command *c, uint16_t parent)
+{
+    assert(catalogue_count < LIMIT_ACL_COMMANDS);
+    catalogue[catalogue_count] = (struct acl_command){.name = c->name,
+                                                      .categories = command_categories(c),
+                                                      .parent = parent,
+                                                      .same = (uint16_t)catalogue_count,
+                                                      .container = subcommand_count(c) > 0,
+                                                      .always = c->flags & COMMAND_NO_AUTH};
+    catalogue_count++;
+}
+
+/* A command has one permission, whatever it is called. */
+static void join_names(const struct command *c, size_t first)
+{
+    for (size_t i = 0; i < subcommand_count(c); i++) {
+        for (size_t j = 0; c->subcommands[i].same && j < subcommand_count(c); j++) {
+            if (strcmp(c->subcommands[j].name, c->subcommands[i].same) == 0) {
+                catalogue[first + i].same = (uint16_t)(first + j);
+            }
+        }
+        assert(!(c->subcommands[i].flags & COMMAND_HIDDEN) ||
+               catalogue[first + i].same != first + i);
+    }
+}
+
 static void fill(void)
 {
-    size_t count = 0;
-
     for (size_t i = 0; i < command_count; i++) {
         insert(command_table[i].name, &command_table[i]);
-        for (size_t j = 0; j < subcommand_count(&command_table[i]); j++) {
-            insert(command_table[i].subcommands[j].name, &command_table[i].subcommands[j]);
-            count++;
-        }
+        list(&command_table[i], ACL_NO_COMMAND);
     }
-    assert(count + command_count < BUCKETS / 2);
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *c = &command_table[i];
+        first_subcommand[i] = (uint16_t)catalogue_count;
+        for (size_t j = 0; j < subcommand_count(c); j++) {
+            insert(c->subcommands[j].name, &c->subcommands[j]);
+            list(&c->subcommands[j], (uint16_t)i);
+        }
+        join_names(c, first_subcommand[i]);
+    }
+    assert(catalogue_count < BUCKETS / 2);
+    acl_catalogue_set(catalogue, catalogue_count);
+}
+
+uint16_t command_place(const struct command *c, const struct command *sub)
+{
+    size_t place = (size_t)(c - command_table);
+
+    assert(place < command_count);
+    return (uint16_t)(sub ? first_subcommand[place] + (size_t)(sub - c->subcommands) : place);
 }
 
 void command_init(void)
@@ -231,6 +295,11 @@ const struct command *command_find(const char *name, size_t len, const char *sub
     }
     const struct bucket *bucket = find_bucket(key, key_len);
     return bucket ? bucket->command : NULL;
+}
+
+void admin_prepare(void)
+{
+    command_init();
 }
 
 bool admin_rename(const char *from, const char *to)
@@ -383,6 +452,7 @@ static bool admit(struct call *call)
         reply_unknown(call);
         return false;
     }
+    call->place = command_place(call->command, NULL);
     if (call->command->subcommands && call->count > 1) {
         const struct command *sub = command_find(call->command->name, strlen(call->command->name),
                                                  args[1].text, args[1].len);
@@ -390,6 +460,7 @@ static bool admit(struct call *call)
             reply_unknown_subcommand(call);
             return false;
         }
+        call->place = command_place(call->command, sub);
         call->command = sub;
     }
     int64_t count = (int64_t)call->count, arity = call->command->arity;
@@ -397,8 +468,11 @@ static bool admit(struct call *call)
         reply_wrong_arity(call);
         return false;
     }
-    if (!c->authenticated && !(call->command->flags & COMMAND_NO_AUTH)) {
+    if (!access_open(c) && !(call->command->flags & COMMAND_NO_AUTH)) {
         reply_error(&call->reply, "NOAUTH Authentication required.");
+        return false;
+    }
+    if (!access_check(call)) {
         return false;
     }
     if (c->proto == 2 && client_subscribed(c) > 0 && !(call->command->flags & COMMAND_SUBSCRIBED)) {

@@ -24,12 +24,16 @@ enum command_flag {
     /* Not shown. */
     COMMAND_SUBSCRIBED = 1 << 16, /* allowed while subscribed in RESP2 */
     COMMAND_HIDDEN = 1 << 17,     /* Valkey's other name of a command: not listed */
+    COMMAND_CHANNELS = 1 << 18,   /* every argument is a channel */
+    COMMAND_PATTERNS = 1 << 19,   /* every argument is a pattern of channels */
+    COMMAND_CHANNEL = 1 << 20,    /* the first argument is a channel */
 };
 
 struct call {
     struct admin *admin;
     struct client *client;
     const struct command *command;
+    uint16_t place; /* of the command in the catalogue of permissions (acl/catalogue.h) */
     const struct resp_arg *args; /* args[0] is the command, args[1] its subcommand if it has one */
     size_t count;
     struct reply reply;
@@ -43,6 +47,7 @@ struct command {
     const struct command *subcommands;
     const char *since, *group;
     const char *tips; /* blank-separated, or NULL */
+    const char *same; /* of a hidden one: the name it is the other name of */
 };
 
 /* All top-level commands. */
@@ -54,9 +59,13 @@ extern const struct command client_subcommands[], command_subcommands[], sentine
 extern const size_t client_subcommand_count, command_subcommand_count, sentinel_subcommand_count,
     acl_subcommand_count;
 
+/* The ACL categories of a command, 1 << enum acl_category. */
+uint32_t command_categories(const struct command *command);
 /* Finds a command by what clients call it, or with sub a subcommand of it by its own name, in any
  * case. NULL: there is none. O(1). */
 const struct command *command_find(const char *name, size_t len, const char *sub, size_t sub_len);
+/* The place of the command, or of its subcommand, in the catalogue of permissions. O(1). */
+uint16_t command_place(const struct command *command, const struct command *sub);
 /* How many subcommands a command has. */
 size_t command_subcommands_of(const struct command *command);
 /* Before the first command_find; any thread, any number of times. */
@@ -97,6 +106,8 @@ void command_psubscribe(struct call *call);
 void command_unsubscribe(struct call *call);
 void command_punsubscribe(struct call *call);
 void command_publish(struct call *call);
+/* cmd_client.c: the line of CLIENT INFO, with its newline, appended */
+void client_describe(const struct client *c, struct buffer *out);
 /* cmd_client.c: whether the name may be a client's; "" may */
 bool client_name_valid(const struct resp_arg *name);
 void client_set_text(char **field, const struct resp_arg *value); /* "" clears it */

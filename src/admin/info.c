@@ -159,6 +159,10 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_count(out, "vedette_votes_impatient", count_of(&c->votes_impatient));
     put_count(out, "vedette_hellos_ignored", count_of(&c->hellos_ignored));
     put_count(out, "vedette_hostile_ignored", count_of(&c->hostile_ignored));
+    put_count(out, "vedette_denied_logins", count_of(&c->denied_auth));
+    put_count(out, "vedette_denied_commands", count_of(&c->denied_command));
+    put_count(out, "vedette_denied_channels", count_of(&c->denied_channel));
+    put_count(out, "vedette_denials_unlogged", count_of(&c->denials_unlogged));
 }
 
 static void put_time(struct buffer *out, const char *name, const struct timeval *t)

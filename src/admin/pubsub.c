@@ -1,8 +1,8 @@
 #include "admin/pubsub.h"
 
 #include "admin/client.h"
-#include "admin/glob.h"
 #include "admin/reply.h"
+#include "rules/glob.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -288,4 +288,10 @@ void pubsub_deliver(struct pubsub *p, const struct event_note *note)
             deliver_topic(p, t, note);
         }
     }
+}
+
+void subscription_name(const struct subscription *s, const char **name, size_t *len)
+{
+    *name = s->topic->name;
+    *len = s->topic->len;
 }

@@ -44,5 +44,7 @@ bool pubsub_unsubscribe(struct pubsub *p, struct client *c, enum topic_kind kind
 void pubsub_forget(struct pubsub *p, struct client *c);
 /* The name of c's first subscription of this kind; false: it has none. */
 bool pubsub_first(const struct client *c, enum topic_kind kind, const char **name, size_t *len);
+/* The name of a subscription; borrowed as long as it lasts. */
+void subscription_name(const struct subscription *s, const char **name, size_t *len);
 /* Gives the message to every subscriber. */
 void pubsub_deliver(struct pubsub *p, const struct event_note *note);

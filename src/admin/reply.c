@@ -75,6 +75,18 @@ void reply_integer(struct reply *r, int64_t value)
     header(r, ':', value);
 }
 
+void reply_double(struct reply *r, double value)
+{
+    char text[40];
+    int len = snprintf(text, sizeof text, "%.17g", value);
+
+    if (r->proto == 3) {
+        buffer_printf(r->out, ",%s\r\n", text);
+    } else {
+        reply_bulk(r, text, (size_t)len);
+    }
+}
+
 void reply_bulk(struct reply *r, const void *text, size_t len)
 {
     header(r, '$', (int64_t)len);

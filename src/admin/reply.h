@@ -17,6 +17,7 @@ void reply_simple(struct reply *r, const char *text);
 /* The error's code first: "ERR …". Line breaks in it become blanks. */
 void reply_error(struct reply *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void reply_integer(struct reply *r, int64_t value);
+void reply_double(struct reply *r, double value); /* a bulk string in RESP2 */
 void reply_bulk(struct reply *r, const void *text, size_t len);
 void reply_text(struct reply *r, const char *text); /* a bulk string */
 void reply_number(struct reply *r, int64_t value);  /* a bulk string of digits */

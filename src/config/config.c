@@ -265,6 +265,9 @@ static bool read_directive(struct loader *l, const struct reading *r, struct wor
     if (r->line != NULL) {
         r->line->kind = LINE_SERVER;
         r->line->name = config_copy(w->item[0], strlen(w->item[0]));
+        if (strcmp(w->item[0], "user") == 0 && w->count > 1) {
+            r->line->extra = config_copy(w->item[1], strlen(w->item[1]));
+        }
     }
     if (!directive_apply(&l->load, w)) {
         return false;
@@ -343,8 +346,7 @@ static bool read_text(struct loader *l, const char *file, const char *text, size
  * ------------------------------------------------------------------------------------------------
  */
 
-/* The whole file, free with free(); NULL with errno. */
-static char *slurp(const char *path, size_t *len)
+char *config_slurp(const char *path, size_t limit, size_t *len)
 {
     struct config_text text = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -358,8 +360,8 @@ static char *slurp(const char *path, size_t *len)
         text.data = config_grow(text.data, &text.cap, text.len + 65536, 1);
         got = read(fd, text.data + text.len, 65536 - 1);
         text.len += got > 0 ? (size_t)got : 0;
-    } while ((got > 0 && text.len <= LIMIT_CONFIG_FILE) || (got < 0 && errno == EINTR));
-    int error = got < 0 ? errno : text.len > LIMIT_CONFIG_FILE ? EFBIG : 0;
+    } while ((got > 0 && text.len <= limit) || (got < 0 && errno == EINTR));
+    int error = got < 0 ? errno : text.len > limit ? EFBIG : 0;
     close(fd);
     if (error != 0) {
         free(text.data);
@@ -382,7 +384,7 @@ static bool load_file(struct loader *l, const char *path)
 {
     unsigned number = 0;
     size_t len;
-    char *text = slurp(path, &len);
+    char *text = config_slurp(path, LIMIT_CONFIG_FILE, &len);
 
     if (text == NULL) {
         blame_file(l->load.err, path);
@@ -536,7 +538,7 @@ struct config *config_load(const char *path, int argc, char **overrides, struct 
     bool relative = path[0] != '/' && getcwd(cwd, sizeof(cwd)) != NULL;
     snprintf(absolute, sizeof(absolute), "%s%s%.*s", relative ? cwd : "", relative ? "/" : "",
              PATH_MAX, path);
-    char *text = slurp(absolute, &len);
+    char *text = config_slurp(absolute, LIMIT_CONFIG_FILE, &len);
     if (text == NULL) {
         blame_file(err, absolute);
         return NULL;
@@ -552,6 +554,7 @@ void config_free(struct config *cfg)
         return;
     }
     config_groups_free(cfg);
+    users_free(cfg);
     layout_free(cfg->layout);
     directive_free(&cfg->server);
     for (size_t i = 0; i < cfg->note_count; i++) {
@@ -594,7 +597,7 @@ bool config_peek_dir(const char *path, int argc, char **overrides, char *out, si
 {
     struct config_text more = {0};
     size_t len = 0;
-    char *text = slurp(path, &len);
+    char *text = config_slurp(path, LIMIT_CONFIG_FILE, &len);
     bool found = text != NULL && peek_text(text, len, out, size);
 
     override_text(argc, overrides, &more);
@@ -632,6 +635,8 @@ static bool apply_journal(struct config *cfg, const char *text, size_t len, enum
             layout_override(cfg, "loglevel", line, false);
         }
         ok = true;
+    } else if (strcmp(w.item[0], "user") == 0 || strcmp(w.item[0], "forget-users") == 0) {
+        ok = mode != APPLY_REPLAY || users_replay(cfg, &w, err);
     } else {
         ok = fail(err, "Not a line of a journal");
     }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "acl/acl.h"
 #include "rules/group.h"
 #include "rules/types.h"
 
@@ -110,6 +111,9 @@ struct config_server {
     unsigned tcp_keepalive; /* seconds, 0: off */
     int tcp_backlog;
     char *requirepass;
+    char *aclfile;                 /* NULL: users are in sentinel.conf */
+    uint64_t acllog_max_len;       /* entries of ACL LOG */
+    bool acl_open_channels;        /* acl-pubsub-default allchannels */
     struct config_rename *renames; /* rename-command, top level: commands of our own port */
     size_t rename_count;
     struct config_output_limit normal_limit, pubsub_limit;
@@ -163,6 +167,13 @@ struct config {
     struct config_group **groups; /* owned, in the order they came */
     size_t group_count, group_cap;
 
+    /* Who may do what. Those of `user` lines and requirepass; with an aclfile config_set_users()
+     * brings those of it. */
+    struct acl_users *users;
+    struct config_user *user_lines; /* config's own: what the files said */
+    size_t user_count, user_cap;
+    bool users_changed; /* since the file was read */
+
     char **notes; /* one log line each: what config_load() accepted and ignores, or wants said */
     size_t note_count;
 
@@ -187,6 +198,17 @@ void config_free(struct config *cfg); /* NULL is allowed */
  * there is none. Never fails on bad lines. */
 bool config_peek_dir(const char *path, int argc, char **overrides, char *out, size_t size);
 
+/* --- users --------------------------------------------------------------------------------------
+ */
+/* Replaces the users; takes the reference. What is rendered from now on holds them. */
+void config_set_users(struct config *cfg, struct acl_users *users);
+/* The users of server.aclfile: a new set, or NULL with all errors, each with its line, in *errors
+ * (malloc'd). cfg's own users are not touched. Where the file has no "default", requirepass counts.
+ */
+struct acl_users *config_read_aclfile(const struct config *cfg, char **errors);
+/* Writes the users to server.aclfile: all of it or nothing. False with errno. */
+bool config_write_aclfile(const struct config *cfg);
+
 /* --- groups -------------------------------------------------------------------------------------
  */
 /* By name, O(1). NULL: none. */
@@ -198,13 +220,13 @@ struct config_group *config_find(const struct config *cfg, const char *name, siz
  *   sentinel current-epoch|leader-epoch (4 or 5 words)|config-epoch (4 or 6 words)|known-replica|
  *     known-sentinel|monitor|myid and every option of protocol.md §10,
  *   sentinel forget-replica|forget-sentinel|reset|remove|quorum <name> <n>|forget-all (journal
- * only), loglevel <level>; empty lines and lines that start with '#' do nothing. `monitor` of a
- * group that exists sets its quorum only. An empty value ("") unsets a text option. A
- * rename-command to the same name unsets it. Script options are not checked against
- * deny-scripts-reconfig. Lines for a group that does not exist are ignored (its REMOVE follows).
- * Epochs only rise; config-epoch with an older epoch than the group's does nothing at all.
- * Replaying a whole sequence over any later state of it ends in the same state; only an address
- * that was forgotten (RESET, forget-replica) and then promoted and deposed, all within the
+ * only), loglevel <level>, user <name> <rules>, forget-users (journal only); empty lines and lines
+ * that start with '#' do nothing. `monitor` of a group that exists sets its quorum only. An empty
+ * value ("") unsets a text option. A rename-command to the same name unsets it. Script options are
+ * not checked against deny-scripts-reconfig. Lines for a group that does not exist are ignored (its
+ * REMOVE follows). Epochs only rise; config-epoch with an older epoch than the group's does nothing
+ * at all. Replaying a whole sequence over any later state of it ends in the same state; only an
+ * address that was forgotten (RESET, forget-replica) and then promoted and deposed, all within the
  * sequence, may be missing among the replicas. Returns false with *err (text, reason; line 0) when
  * the line is malformed: nothing was changed.
  */

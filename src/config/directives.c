@@ -29,7 +29,7 @@ static bool fatal(struct config_error *err, const char *what)
 
 struct directive {
     const char *name;
-    enum { D_BOOL, D_UNSIGNED, D_PORT, D_TEXT, D_MEMORY, D_SPECIAL } type;
+    enum { D_BOOL, D_UNSIGNED, D_LONG, D_PORT, D_TEXT, D_MEMORY, D_SPECIAL } type;
     size_t offset; /* in struct config_server */
     uint64_t least, most;
     bool (*apply)(struct load *load, const struct words *w); /* D_SPECIAL */
@@ -80,6 +80,8 @@ static bool value_apply(struct load *load, const struct directive *d, const char
         }
         *(unsigned *)at = (unsigned)number;
         return true;
+    case D_LONG:
+        return value_number(d, text, (uint64_t *)at, load->err);
     case D_PORT:
         if (!value_number(d, text, &number, load->err)) {
             return false;
@@ -389,54 +391,15 @@ static bool apply_rename(struct load *load, const struct words *w)
     return true;
 }
 
-/* The rules a `user default` line may hold: everything is allowed, with no password or with the
- * hash of requirepass. Everything else needs ACLs. */
-static bool apply_user(struct load *load, const struct words *w)
+static bool apply_pubsub_default(struct load *load, const struct words *w)
 {
-    static const char *const full[] = {"on",
-                                       "~*",
-                                       "allkeys",
-                                       "&*",
-                                       "allchannels",
-                                       "+@all",
-                                       "allcommands",
-                                       "sanitize-payload",
-                                       "skip-sanitize-payload"};
-    if (w->count < 2) {
-        return fail(load->err, "wrong number of arguments");
+    static const struct choice kinds[] = {{"allchannels", true}, {"resetchannels", false}};
+    int kind = false;
+    if (!one_argument(load, w) || !choose(load, w->item[1], kinds, 2, &kind)) {
+        return false;
     }
-    if (strcmp(w->item[1], "default") != 0) {
-        return fail(load->err, "User '%s': access lists are not supported yet", w->item[1]);
-    }
-    load->user_nopass = load->user_hash = false;
-    bool on = false;
-    for (size_t i = 2; i < w->count; i++) {
-        const char *rule = w->item[i];
-        bool known = false;
-        for (size_t k = 0; k < sizeof(full) / sizeof(full[0]); k++) {
-            known = known || strcasecmp(rule, full[k]) == 0;
-        }
-        on = on || strcasecmp(rule, "on") == 0;
-        if (strcasecmp(rule, "nopass") == 0) {
-            load->user_nopass = true;
-        } else if (rule[0] == '#' && strlen(rule) == 65 && !load->user_hash) {
-            load->user_hash = true;
-            memcpy(load->hash, rule + 1, sizeof(load->hash));
-        } else if (!known) {
-            return fail(load->err, "User 'default', rule '%s': access lists are not supported yet",
-                        rule);
-        }
-    }
-    return (on && load->user_nopass != load->user_hash) ||
-           fail(load->err, "User 'default' without 'on' or 'nopass' is not supported yet");
-}
-
-/* Empty or off is what a full redis.conf has; anything else would be promised and not kept. */
-static bool apply_unsupported(struct load *load, const struct words *w)
-{
-    bool off = w->count == 2 && (w->item[1][0] == '\0' || strcmp(w->item[1], "0") == 0 ||
-                                 strcasecmp(w->item[1], "no") == 0);
-    return off || fail(load->err, "'%s' is not supported yet", w->item[0]);
+    load->cfg->server.acl_open_channels = kind;
+    return true;
 }
 
 /* --- the table
@@ -487,8 +450,10 @@ static const struct directive directives[] = {
     {"proto-max-bulk-len", D_MEMORY, AT(proto_max_bulk_len), 1 << 20, 0, NULL},
     TEXT("unixsocket", unixsocket),
     SPECIAL("unixsocketperm", apply_unixsocketperm),
-    SPECIAL("user", apply_user),
-    SPECIAL("aclfile", apply_unsupported),
+    SPECIAL("user", users_line),
+    TEXT("aclfile", aclfile),
+    {"acllog-max-len", D_LONG, AT(acllog_max_len), 0, INT64_MAX, NULL},
+    SPECIAL("acl-pubsub-default", apply_pubsub_default),
     {"tls-port", D_PORT, AT(tls.port), 0, 65535, NULL},
     FLAG("tls-replication", tls.replication),
     FLAG("tls-cluster", tls.cluster),
@@ -570,27 +535,12 @@ static bool prove_pidfile(struct load *load)
 bool directive_finish(struct load *load)
 {
     struct config *cfg = load->cfg;
-    char hash[65];
 
     if (load->ignored.len > 0) {
         config_note(cfg, "These directives mean nothing to a sentinel and are ignored: %s",
                     load->ignored.data);
     }
-    if (load->user_hash) {
-        const char *pass = cfg->server.requirepass;
-        if (pass != NULL) {
-            sha256_hex(pass, strlen(pass), hash);
-        }
-        if (pass == NULL || strcasecmp(hash, load->hash) != 0) {
-            load->err->kind = CONFIG_ERROR_FATAL;
-            return fail(load->err, "The password of 'user default' is not that of requirepass: "
-                                   "access lists are not supported yet");
-        }
-    } else if (load->user_nopass && cfg->server.requirepass != NULL) {
-        config_note(cfg, "Both 'user default nopass' and requirepass are configured: the password "
-                         "is asked for");
-    }
-    return prove_pidfile(load);
+    return users_finish(load) && prove_pidfile(load);
 }
 
 void directive_defaults(struct config_server *server)
@@ -602,6 +552,7 @@ void directive_defaults(struct config_server *server)
         .maxclients = LIMIT_CLIENTS,
         .tcp_keepalive = 300,
         .tcp_backlog = 511,
+        .acllog_max_len = 128,
         .tls = {.auth_clients = CONFIG_TLS_AUTH_YES,
                 .session_caching = true,
                 .session_cache_size = 20480,
@@ -639,7 +590,8 @@ void directive_free(struct config_server *server)
                      tls->protocols,
                      tls->ciphers,
                      tls->ciphersuites,
-                     tls->dh_params_file};
+                     tls->dh_params_file,
+                     server->aclfile};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free(texts[i]);
     }

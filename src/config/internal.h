@@ -12,6 +12,8 @@
 void *config_alloc(size_t size); /* zeroed */
 void *config_grow(void *array, size_t *cap, size_t need, size_t item);
 char *config_copy(const char *text, size_t len);
+/* A whole file of at most limit bytes, NUL-terminated; free with free(). NULL with errno. */
+char *config_slurp(const char *path, size_t limit, size_t *len);
 void config_text_append(struct config_text *out, const char *bytes, size_t len);
 void config_text_add(struct config_text *out, const char *text);
 void config_text_printf(struct config_text *out, const char *format, ...)
@@ -28,6 +30,7 @@ struct words {
  * Returns false, nothing to free, on unbalanced quotes or a zero byte. */
 bool words_split(struct words *w, const char *line, size_t len);
 void words_free(struct words *w);
+struct words words_copy(const struct words *w);
 /* Writes text so that words_split() gives it back as one word: as it is where possible. */
 void words_quote(struct config_text *out, const char *text);
 /* The same, always in double quotes. */
@@ -87,7 +90,7 @@ struct line {
     char *
         canon; /* what the model would have written for it when it was read; NULL: always differs */
     char *name;          /* of the directive (lower case) or of the group */
-    char *extra;         /* the command of a rename */
+    char *extra;         /* the command of a rename; the name of a user */
     struct address addr; /* of a replica; unknown: a name */
     struct runid runid;  /* of a sentinel */
 };
@@ -137,12 +140,10 @@ void config_groups_free(struct config *cfg);
 struct load { /* while a configuration is being loaded */
     struct config *cfg;
     struct config_error *err;
-    bool inert;                  /* no chdir, no include, no file is opened */
-    bool override;               /* this line comes from the command line */
-    unsigned depth;              /* of include */
-    bool user_nopass, user_hash; /* a `user default` line was seen, with … */
-    char hash[65];               /* … this password */
-    struct config_text ignored;  /* names, for one note */
+    bool inert;                 /* no chdir, no include, no file is opened */
+    bool override;              /* this line comes from the command line */
+    unsigned depth;             /* of include */
+    struct config_text ignored; /* names, for one note */
 };
 /* One top-level directive other than sentinel and include. False with a reason in err. */
 bool directive_apply(struct load *load, const struct words *w);
@@ -177,6 +178,27 @@ void sentinel_classify(const struct words *w, struct line *line);
 /* Epochs of groups raise current_epoch (protocol.md §11). */
 void sentinel_raise(struct config *cfg);
 
-/* --- sha256.c: redis keeps the hash of requirepass in its `user default` line --------------------
+/* --- users (users.c) -----------------------------------------------------------------------------
  */
-void sha256_hex(const void *bytes, size_t len, char out[65]);
+struct config_user { /* a `user` line */
+    char *name;
+    struct words words;
+    char *canon; /* what it made of the user, as ACL LIST shows it */
+    bool included;
+    bool stale; /* to be written anew: a password in clear, or none although there is requirepass */
+};
+struct config_user *config_user_find(const struct config *cfg, const char *name);
+/* Takes in a `user` line. False with a reason in err. */
+bool users_line(struct load *load, const struct words *w);
+/* Makes the users of all lines, once the options about them are known. */
+bool users_finish(struct load *load);
+void users_free(struct config *cfg);
+/* What the file's line becomes, if anything. written: [users->count], marked. */
+void users_render_line(const struct config *cfg, const struct line *line, bool *written,
+                       struct config_text *out);
+/* Lines of the users that are not written yet. */
+void users_render_new(const struct config *cfg, const bool *written, struct config_text *out);
+/* For a journal: what changed since the file was read, if anything. */
+void users_render_state(const struct config *cfg, struct config_text *out);
+/* `user` and `forget-users` of a journal. */
+bool users_replay(struct config *cfg, const struct words *w, struct config_error *err);

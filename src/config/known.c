@@ -296,9 +296,7 @@ static const char *const noted[] = {"active-defrag-cycle-max",
                                     "zset-max-ziplist-value"};
 
 /* Often found in a sentinel.conf, some written there by redis-sentinel itself. */
-static const char *const silent[] = {"acl-pubsub-default",
-                                     "acllog-max-len",
-                                     "always-show-logo",
+static const char *const silent[] = {"always-show-logo",
                                      "crash-log-enabled",
                                      "crash-memcheck-enabled",
                                      "enable-protected-configs",

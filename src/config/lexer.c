@@ -244,3 +244,14 @@ bool words_epoch(const char *text, uint64_t *epoch)
 {
     return parse_u64(text, strlen(text), LIMIT_EPOCH, epoch);
 }
+
+struct words words_copy(const struct words *w)
+{
+    struct words copy = {0};
+
+    copy.item = config_grow(NULL, &copy.cap, w->count, sizeof(*copy.item));
+    for (; copy.count < w->count; copy.count++) {
+        copy.item[copy.count] = config_copy(w->item[copy.count], strlen(w->item[copy.count]));
+    }
+    return copy;
+}

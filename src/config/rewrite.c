@@ -351,7 +351,8 @@ void layout_settle(struct config *cfg)
  * ---------------------------------------------------------------------------------------------- */
 
 struct directives { /* which of those that are always written have been, and are in the file */
-    bool protected_mode, port, user, dir;
+    bool protected_mode, port, dir;
+    bool *users;      /* written, by index */
     bool *overrides;  /* written, by index */
     size_t dir_lines; /* of the file */
 };
@@ -369,44 +370,26 @@ static void put_dir(const struct config *cfg, struct config_text *out)
     config_text_append(out, "\n", 1);
 }
 
-static void put_user(const struct config *cfg, struct config_text *out)
-{
-    char hash[65];
-    const char *pass = cfg->server.requirepass;
-    if (pass == NULL) {
-        put(out, "user default on nopass sanitize-payload ~* &* +@all");
-    } else {
-        sha256_hex(pass, strlen(pass), hash);
-        config_text_printf(out, "user default on #%s sanitize-payload ~* &* +@all\n", hash);
-    }
-}
-
-/* The file's `user default` line stays unless it says "no password" and there is one. */
-static bool user_fits(const struct config *cfg, const char *text)
-{
-    return (cfg->server.requirepass != NULL) == (strchr(text, '#') != NULL);
-}
-
 /* A directive of the file. */
 static void put_directive(const struct config *cfg, const struct line *line, struct directives *d,
                           struct config_text *out)
 {
     const struct config_layout *layout = cfg->layout;
-    bool user = strcmp(line->name, "user") == 0, dir = strcmp(line->name, "dir") == 0;
-
     d->protected_mode = d->protected_mode || strcmp(line->name, "protected-mode") == 0;
     d->port = d->port || strcmp(line->name, "port") == 0;
-    if (user || dir) {
-        bool *done = user ? &d->user : &d->dir;
-        bool keep = user ? user_fits(cfg, line->text)
-                         : d->dir_lines == 1 && cfg->server.dir[0] == '/' &&
-                               strstr(line->text, cfg->server.dir) != NULL;
-        if (!*done && keep) {
+    if (strcmp(line->name, "user") == 0) {
+        users_render_line(cfg, line, d->users, out);
+        return;
+    }
+    if (strcmp(line->name, "dir") == 0) {
+        bool keep = d->dir_lines == 1 && cfg->server.dir[0] == '/' &&
+                    strstr(line->text, cfg->server.dir) != NULL;
+        if (!d->dir && keep) {
             put(out, line->text);
-        } else if (!*done) {
-            (user ? put_user : put_dir)(cfg, out);
+        } else if (!d->dir) {
+            put_dir(cfg, out);
         }
-        *done = true;
+        d->dir = true;
         return;
     }
     for (size_t i = 0; i < layout->override_count; i++) {
@@ -444,9 +427,7 @@ static void put_new_directives(const struct config *cfg, struct directives *d,
     if (!d->port) {
         config_text_printf(out, "port %u\n", (unsigned)cfg->server.port);
     }
-    if (!d->user) {
-        put_user(cfg, out);
-    }
+    users_render_new(cfg, d->users, out);
     if (!d->dir) {
         put_dir(cfg, out);
     }
@@ -524,7 +505,8 @@ static bool ends_blank(const struct config_text *out, size_t from)
 void config_render(struct config *cfg, struct config_text *out)
 {
     const struct config_layout *layout = cfg->layout;
-    struct directives d = {.overrides = config_alloc(layout->override_count * sizeof(bool))};
+    struct directives d = {.overrides = config_alloc(layout->override_count * sizeof(bool)),
+                           .users = config_alloc(cfg->users->count * sizeof(bool))};
     struct config_text tail = {0};
     struct written w;
     bool signature = false;
@@ -555,6 +537,7 @@ void config_render(struct config *cfg, struct config_text *out)
     config_text_append(out, tail.data != NULL ? tail.data : "", tail.len);
     free(tail.data);
     free(d.overrides);
+    free(d.users);
     written_free(&w, cfg);
 }
 
@@ -563,6 +546,7 @@ void config_render_state(const struct config *cfg, struct config_text *out)
     struct written w = {0};
 
     put(out, "sentinel forget-all");
+    users_render_state(cfg, out);
     config_text_printf(out, "loglevel %s\n", config_loglevel_name(cfg->server.loglevel));
     put_globals(cfg, &w, OPTION_MYID, OPTION_ANNOUNCE_HOSTNAMES, out);
     put_globals(cfg, &w, OPTION_CURRENT_EPOCH, OPTION_SENTINEL_PASS, out);

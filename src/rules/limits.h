@@ -47,6 +47,16 @@
 #define LIMIT_SUBSCRIPTIONS     1024  /* channels and patterns of one client */
 #define LIMIT_TRACKING_PREFIXES 64    /* of one client's CLIENT TRACKING; more: an error */
 
+/* --- users of the port (src/acl) ------------------------------------------------------------ */
+#define LIMIT_ACL_COMMANDS 256   /* commands and subcommands of the port together */
+#define LIMIT_ACL_USERS    1024  /* further ones: ACL SETUSER and the file are refused */
+#define LIMIT_ACL_USER     7168  /* bytes of one user's line, all rules in it; longer: refused */
+#define LIMIT_ACL_PASSWORD 16384 /* bytes of a password; longer: refused, and never right */
+#define LIMIT_ACL_LOG      4096  /* entries of ACL LOG, whatever acllog-max-len says */
+#define LIMIT_ACL_MAIL     256   /* denials on their way to the log; further ones: counted only */
+#define LIMIT_ACL_OBJECT   128   /* bytes of a channel's or user's name in the log; then cut */
+#define LIMIT_ACL_FILE     (16 * 1024 * 1024) /* bytes of an aclfile; more: error */
+
 /* --- RESP from instances -------------------------------------------------------------------- */
 #define LIMIT_INFO_TEXT      (64 * 1024)  /* bytes of an INFO reply; longer: ignored and counted */
 #define LIMIT_REPLY_BYTES    (256 * 1024) /* unparsed bytes of a link; more: link closed, counted */
@@ -105,5 +115,7 @@ _Static_assert(LIMIT_HELLO > 2 * LIMIT_IP + LIMIT_RUNID + LIMIT_NAME + 3 * 20 + 
                "every well-formed hello fits");
 _Static_assert(LIMIT_REQUEST_BULK <= LIMIT_REQUEST_BYTES, "an argument fits in a request");
 _Static_assert(LIMIT_SCRIPTS_RUNNING < LIMIT_SCRIPTS, "a full queue has one that waits");
+_Static_assert(LIMIT_ACL_USER + 256 < LIMIT_LINE, "a user fits in a line of sentinel.conf");
+_Static_assert(LIMIT_ACL_COMMANDS % 64 == 0, "permissions are words of bits");
 _Static_assert(LIMIT_EVENT_TEXT > 2 * LIMIT_NAME + 4 * LIMIT_IP + 2 * LIMIT_RUNID + 200,
                "every event's text fits");

@@ -24,3 +24,21 @@ void mainloop_set_tunables(struct mainloop *m, const struct tunables *t);
 void mainloop_stop(struct mainloop *m, int exit_code);
 /* The queue of scripts, for PENDING-SCRIPTS. */
 const struct scripts *mainloop_scripts(const struct mainloop *m);
+
+/* --- users (src/acl) ----------------------------------------------------------------------------
+ */
+struct acl_users;
+struct acl_log;
+/* As they stand; borrowed until they are set again. */
+struct acl_users *mainloop_users(const struct mainloop *m);
+/* Replaces them: takes the reference. The next rewrite of sentinel.conf holds them, unless there is
+ * an aclfile. */
+void mainloop_set_users(struct mainloop *m, struct acl_users *users);
+/* Whether there is an aclfile: what ACL LOAD and SAVE are about. */
+bool mainloop_has_aclfile(const struct mainloop *m);
+/* What the aclfile says now: a new set, not yet installed; NULL with everything that is wrong with
+ * the file in *errors (malloc'd). */
+struct acl_users *mainloop_read_aclfile(struct mainloop *m, char **errors);
+/* Writes the users to it. False: logged. */
+bool mainloop_write_aclfile(struct mainloop *m);
+struct acl_log *mainloop_acl_log(struct mainloop *m);

@@ -57,6 +57,8 @@ struct process_options {
     bool renamed_commands; /* see admin */
 };
 
+struct acl_users;
+
 /* Counters any thread bumps (relaxed) and INFO sums: only for what happens rarely; per-message
  * counters live in the shards. */
 struct process_counters {
@@ -64,6 +66,9 @@ struct process_counters {
     atomic_ullong hellos_ignored, hostile_ignored, events_published, events_dropped;
     atomic_ullong output_closed, net_input, net_output, votes_impatient;
     atomic_ullong scripts_dropped; /* by a shard that main is too far behind */
+    atomic_ullong denied_auth, denied_command, denied_channel; /* what ACL LOG is about */
+    atomic_ullong denials_unlogged;                            /* LIMIT_ACL_MAIL was reached */
+    atomic_uint denials_mailed;                                /* on their way to main */
     atomic_uint clients;
     atomic_uint links; /* open or opening; process_options.links_most at most */
 };
@@ -104,6 +109,7 @@ struct process {
 
     struct shard **shard; /* [shards] */
     struct elector *elector;
+    struct acl_users *users;              /* at start; main's, only admin/ looks inside */
     const struct admin_ops *admin;        /* given by main: run/ never includes admin/ */
     atomic_bool subscribed[LIMIT_SHARDS]; /* a client of this shard is subscribed to something */
 };

@@ -1,7 +1,7 @@
 /* Requests of hostile clients: the same requests whatever the pieces they come in, no look behind
  * what has come, bounds kept. */
-#include "admin/glob.h"
 #include "admin/resp.h"
+#include "rules/glob.h"
 
 #include <assert.h>
 #include <stdlib.h>

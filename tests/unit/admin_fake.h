@@ -2,6 +2,8 @@
  * what they mail each other, and clients over socket pairs. Time stands until a test moves it. */
 #pragma once
 
+#include "acl/acl.h"
+#include "acl/log.h"
 #include "admin/admin.h"
 #include "admin/client.h"
 #include "both_rings.h"
@@ -58,7 +60,10 @@ static struct {
     unsigned save_to[16];
     size_t saving_count;
     bool hold_saves;
-    struct scripts *scripts; /* of PENDING-SCRIPTS */
+    struct scripts *scripts;      /* of PENDING-SCRIPTS */
+    struct acl_users *acl_loaded; /* what the aclfile says; NULL: there is none */
+    bool acl_broken;
+    struct acl_log *acl_log;
     enum group_reply failover;
     unsigned hellos;
     int stopped;
@@ -288,6 +293,35 @@ const struct scripts *mainloop_scripts(const struct mainloop *m)
 {
     return fake.scripts;
 }
+struct acl_users *mainloop_users(const struct mainloop *m)
+{
+    return fake.process.users;
+}
+void mainloop_set_users(struct mainloop *m, struct acl_users *users)
+{
+    acl_users_release(fake.process.users);
+    fake.process.users = users;
+}
+bool mainloop_has_aclfile(const struct mainloop *m)
+{
+    return fake.acl_loaded != NULL;
+}
+struct acl_users *mainloop_read_aclfile(struct mainloop *m, char **errors)
+{
+    if (fake.acl_broken) {
+        *errors = strdup("nothing in it is right");
+        return NULL;
+    }
+    return acl_users_copy(fake.acl_loaded);
+}
+bool mainloop_write_aclfile(struct mainloop *m)
+{
+    return !fake.acl_broken;
+}
+struct acl_log *mainloop_acl_log(struct mainloop *m)
+{
+    return fake.acl_log;
+}
 void mainloop_stop(struct mainloop *m, int exit_code)
 {
     fake.stopped++;
@@ -420,6 +454,8 @@ static inline int fake_setup(void **state)
     struct scripts_options options = {.event = fake_script_event};
     script_limits_take(&options.limits);
     fake.scripts = scripts_new(&options);
+    p->users = acl_users_new(false);
+    fake.acl_log = acl_log_new(128);
     for (unsigned s = 0; s < SHARDS; s++) {
         fake.shard[s].index = s;
         fake.shard[s].admin = admin_ops.start(&fake.shard[s]);
@@ -437,5 +473,8 @@ static inline int fake_teardown(void **state)
     scripts_free(fake.scripts);
     ring_close(fake.ring);
     directory_free(fake.process.directory);
+    acl_users_release(fake.process.users);
+    acl_users_release(fake.acl_loaded);
+    acl_log_free(fake.acl_log);
     return 0;
 }

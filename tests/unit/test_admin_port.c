@@ -88,8 +88,10 @@ static void protocol_error_closes_only_that_client(void **state)
 
 static void passwords(void **state)
 {
-    strcpy(fake.process.options.requirepass, "sec");
-    int fd = fake_connect(0);
+    int root = fake_connect(1), fd;
+    ask(root, "acl setuser default resetpass >sec\r\n", "+OK\r\n");
+    close(root);
+    fd = fake_connect(0);
 
     ask(fd, "ping\r\n", "-NOAUTH Authentication required.\r\n");
     ask(fd, "auth se\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n");

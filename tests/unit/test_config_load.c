@@ -77,9 +77,18 @@ static const struct {
     {"tls-auth-clients maybe", "argument(s) must be one of the following: no, yes, optional"},
     {"tls-session-cache-size -1", "argument must be between 0 and 2147483647 inclusive"},
     {"tls-cert-file a b", "wrong number of arguments"},
-    {"aclfile /tmp/x", "'aclfile' is not supported yet"},
-    {"user alice on nopass", "User 'alice': access lists are not supported yet"},
-    {"user default off", "User 'default', rule 'off': access lists are not supported yet"},
+    {"user", "Bad directive or wrong number of arguments"},
+    {"user 'a b' on", "Spaces not allowed in ACL usernames"},
+    {"user a on +foo", "Error in user declaration '+foo': Unknown command or category name in ACL"},
+    {"user a on ~* ~x",
+     "Error in user declaration '~x': Adding a pattern after the * pattern (or the 'allkeys' flag) "
+     "is not valid and does not have any effect. Try 'resetkeys' to start with an empty list of "
+     "patterns"},
+    {"user a (+@all ~x) (+@all", "Error in user declaration '(+@all': Unmatched parenthesis in "
+                                 "selector"},
+    {"acl-pubsub-default foo",
+     "argument(s) must be one of the following: allchannels, resetchannels"},
+    {"acllog-max-len -1", "argument must be between 0 and 9223372036854775807 inclusive"},
     {"sentinel foo", "Unrecognized sentinel configuration statement."},
     {"sentinel monitor m1 127.0.0.1 7902 2", "Duplicate master name."},
     {"sentinel monitor m2 127.0.0.1 7902 0", "Quorum must be 1 or greater."},
@@ -325,14 +334,48 @@ static void the_default_user_as_stock_writes_it(void **ctx)
     config_free(must_load("user default on nopass sanitize-payload ~* &* +@all\n"));
     config_free(must_load("requirepass foo\nuser default on #2c26b46b68ffc68ff99b453c1d30413413422"
                           "d706483bfa0f98a5e886266e7ae ~* &* +@all\n"));
-    assert_null(load("requirepass bar\nuser default on #2c26b46b68ffc68ff99b453c1d30413413422"
-                     "d706483bfa0f98a5e886266e7ae ~* &* +@all\n"));
-    assert_int_equal(err.kind, CONFIG_ERROR_FATAL);
-    assert_null(load("user default on #2c26b46b68ffc68ff99b453c1d30413413422"
-                     "d706483bfa0f98a5e886266e7ae ~* &* +@all\n"));
     struct config *cfg = must_load("requirepass foo\nuser default on nopass ~* &* +@all\n");
     assert_string_equal(cfg->server.requirepass, "foo");
     assert_int_equal(cfg->note_count, 1);
+    assert_true(acl_authenticate(acl_users_default(cfg->users), "foo", 3));
+    assert_false(acl_authenticate(acl_users_default(cfg->users), "x", 1));
+    config_free(cfg);
+}
+
+static void users_are_taken_from_the_file(void **ctx)
+{
+    (void)ctx;
+    struct config *cfg =
+        must_load("user alice on >foo ~a* &b* -@all +@admin (+@all %R~x)\nuser bob off\n");
+    assert_int_equal(cfg->users->count, 3);
+    const struct acl_user *alice = acl_users_find(cfg->users, "alice", 5);
+    struct acl_text line = {0};
+    acl_user_line(alice, &line);
+    assert_string_equal(line.data,
+                        "user alice on sanitize-payload #2c26b46b68ffc68ff99b453c1d30413413422"
+                        "d706483bfa0f98a5e886266e7ae ~a* resetchannels &b* -@all +@admin "
+                        "(%R~x resetchannels +@all)");
+    acl_text_free(&line);
+    assert_true(acl_users_default(cfg->users)->nopass);
+    config_free(cfg);
+    /* requirepass and the line of "default": the line counts. */
+    cfg = must_load("requirepass bar\nuser default on #2c26b46b68ffc68ff99b453c1d30413413422"
+                    "d706483bfa0f98a5e886266e7ae ~* &* +@all\n");
+    assert_true(acl_authenticate(acl_users_default(cfg->users), "foo", 3));
+    assert_false(acl_authenticate(acl_users_default(cfg->users), "bar", 3));
+    assert_int_equal(cfg->note_count, 1);
+    config_free(cfg);
+    cfg = must_load("requirepass foo\nuser bob on nopass\n");
+    assert_true(acl_authenticate(acl_users_default(cfg->users), "foo", 3));
+    config_free(cfg);
+    assert_null(load("user a on\nport 7\nuser a off\n"));
+    assert_int_equal(err.line, 3);
+    assert_string_equal(err.reason, "Error in user declaration 'a': Duplicate user found. A user "
+                                    "can only be defined once in config files");
+    /* Wherever the option stands. */
+    cfg = must_load("user a on\nacl-pubsub-default allchannels\nacllog-max-len 5\n");
+    assert_true(acl_users_find(cfg->users, "a", 1)->root.all_channels);
+    assert_int_equal(cfg->server.acllog_max_len, 5);
     config_free(cfg);
 }
 
@@ -466,6 +509,7 @@ int main(void)
         cmocka_unit_test(server_options_are_understood),
         cmocka_unit_test(a_full_redis_conf_is_kept_and_noted_once),
         cmocka_unit_test(the_default_user_as_stock_writes_it),
+        cmocka_unit_test(users_are_taken_from_the_file),
         cmocka_unit_test(the_command_line_has_the_last_word),
         cmocka_unit_test(names_are_resolved_when_allowed),
         cmocka_unit_test(whom_the_vote_went_to_comes_from_the_comment),

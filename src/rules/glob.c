@@ -1,4 +1,4 @@
-#include "admin/glob.h"
+#include "rules/glob.h"
 
 static unsigned char fold(unsigned char c, bool nocase)
 {

@@ -1,7 +1,5 @@
-#include "config/internal.h"
+#include "acl/sha256.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* FIPS 180-4, §4.2.2. */
@@ -49,24 +47,41 @@ static void block(uint32_t state[8], const uint8_t bytes[64])
     }
 }
 
-void sha256_hex(const void *bytes, size_t len, char out[65])
+void sha256(const void *bytes, size_t len, uint8_t out[SHA256_BYTES])
 {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    size_t padded = (len + 9 + 63) / 64 * 64;
-    uint8_t *text = config_alloc(padded);
-    if (len > 0) {
-        memcpy(text, bytes, len);
-    }
-    text[len] = 0x80;
-    for (size_t i = 0; i < 8; i++) {
-        text[padded - 1 - i] = (uint8_t)((uint64_t)len * 8 >> (8 * i));
-    }
-    for (size_t at = 0; at < padded; at += 64) {
+    const uint8_t *text = bytes;
+    uint8_t tail[128] = {0};
+    size_t whole = len / 64 * 64, rest = len - whole;
+
+    for (size_t at = 0; at < whole; at += 64) {
         block(state, text + at);
     }
-    free(text);
-    for (int i = 0; i < 8; i++) {
-        snprintf(out + (size_t)i * 8, 9, "%08x", state[i]);
+    /* What is left, a one bit, and the length in bits at the end of a block. */
+    size_t end = rest + 9 <= 64 ? 64 : 128;
+    if (rest > 0) {
+        memcpy(tail, text + whole, rest);
     }
+    tail[rest] = 0x80;
+    for (size_t i = 0; i < 8; i++) {
+        tail[end - 1 - i] = (uint8_t)((uint64_t)len * 8 >> (8 * i));
+    }
+    for (size_t at = 0; at < end; at += 64) {
+        block(state, tail + at);
+    }
+    for (size_t i = 0; i < SHA256_BYTES; i++) {
+        out[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
+    }
+}
+
+void sha256_hex(const uint8_t digest[SHA256_BYTES], char out[2 * SHA256_BYTES + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < SHA256_BYTES; i++) {
+        out[2 * i] = digits[digest[i] >> 4];
+        out[2 * i + 1] = digits[digest[i] & 15];
+    }
+    out[(size_t)2 * SHA256_BYTES] = '\0';
 }

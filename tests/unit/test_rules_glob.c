@@ -1,5 +1,5 @@
 /* Patterns, as Redis matches them, and at a bounded cost. */
-#include "admin/glob.h"
+#include "rules/glob.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
