@@ -117,7 +117,7 @@ def command_shape(_, tree):
             name = entry[1][0][1]
         else:
             name = entry[1]
-        if name not in OURS_ALONE and not str(name).startswith("acl|"):
+        if name not in OURS_ALONE:
             entries.append(entry)
     return (kind, sorted(entries, key=repr))
 
@@ -138,7 +138,7 @@ def docs_shape(_, tree):
         return tree
     pairs = []
     for name, doc in zip(value[::2], value[1::2]):
-        if name[1] in OURS_ALONE or name[1].startswith("acl|"):
+        if name[1] in OURS_ALONE:
             continue
         fields = []
         for field, content in zip(doc[1][::2], doc[1][1::2]):
