@@ -365,7 +365,8 @@ static void client_list(struct call *call)
         reply_syntax_error(call);
         return;
     }
-    struct list_request *list = async_new(call, sizeof *list, false);
+    /* The client waits: the list says nothing of requests behind it. */
+    struct list_request *list = async_new(call, sizeof *list, true);
     list->type = type;
     list->ids = ids;
     list->id_count = ids ? call->count - 3 : 0;
@@ -615,10 +616,10 @@ static void client_help(struct call *call)
         "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "CACHING (YES|NO)",
         "    For key tracking, which has nothing to tell here.",
-        "GETNAME",
-        "    The name of this connection.",
         "GETREDIR",
         "    Where tracking messages go: nowhere.",
+        "GETNAME",
+        "    The name of this connection.",
         "ID",
         "    The number of this connection.",
         "INFO",
@@ -630,28 +631,30 @@ static void client_help(struct call *call)
         "    * ADDR <ip:port>, LADDR <ip:port>: from there, to there",
         "    * ID <client-id>, MAXAGE <seconds>, TYPE (NORMAL|PUBSUB), USER <username>",
         "    * SKIPME (YES|NO): leave this connection out (default: yes)",
-        "LIST [TYPE (NORMAL|PUBSUB) | ID <client-id> [...]]",
-        "    One line for each connection.",
-        "NO-EVICT (ON|OFF)",
-        "    Accepted; no client is evicted here.",
-        "NO-TOUCH (ON|OFF)",
-        "    Accepted; there are no keys here.",
+        "LIST [options ...]",
+        "    One line for each connection, or with TYPE (NORMAL|PUBSUB) or ID <client-id> [...]",
+        "    for some.",
+        "UNPAUSE",
+        "    Ends PAUSE.",
         "PAUSE <timeout> [WRITE|ALL]",
         "    Executes no request for that many milliseconds.",
         "REPLY (ON|OFF|SKIP)",
         "    Whether requests of this connection are answered.",
-        "SETINFO (LIB-NAME|LIB-VER) <value>",
-        "    Names the client library, for CLIENT LIST.",
         "SETNAME <name>",
         "    Names this connection.",
-        "TRACKING (ON|OFF) [...]",
+        "SETINFO (LIB-NAME|LIB-VER) <value>",
+        "    Names the client library, for CLIENT LIST.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Accepted; no command blocks here.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+        "         [OPTIN] [OPTOUT] [NOLOOP]",
         "    Accepted; there are no keys here.",
         "TRACKINGINFO",
         "    Whether tracking is on.",
-        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-        "    Accepted; no command blocks here.",
-        "UNPAUSE",
-        "    Ends PAUSE.",
+        "NO-EVICT (ON|OFF)",
+        "    Accepted; no client is evicted here.",
+        "NO-TOUCH (ON|OFF)",
+        "    Accepted; there are no keys here.",
         "HELP",
         "    This text.",
     };

@@ -7,6 +7,7 @@ static void confirm(struct call *call, const char *what, const char *name, size_
 {
     struct reply *r = &call->reply;
 
+    call->pushes = true;
     reply_push(r, 3);
     reply_text(r, what);
     if (name) {

@@ -503,7 +503,7 @@ void command_execute(struct client *c, const struct resp_arg *args, size_t count
     }
     if (a->scratch.len > start) {
         a->total_errors += a->scratch.data[start] == '-';
-        if (c->mode == REPLY_OFF || c->mode == REPLY_SKIP) {
+        if ((c->mode == REPLY_OFF || c->mode == REPLY_SKIP) && !call.pushes) {
             a->scratch.len = start;
         }
     }

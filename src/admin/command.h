@@ -36,6 +36,7 @@ struct call {
     uint16_t place; /* of the command in the catalogue of permissions (acl/catalogue.h) */
     const struct resp_arg *args; /* args[0] is the command, args[1] its subcommand if it has one */
     size_t count;
+    bool pushes; /* its reply is a push: CLIENT REPLY OFF does not hold it back */
     struct reply reply;
 };
 
