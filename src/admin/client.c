@@ -9,8 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OUTPUT_PAUSE (1024 * 1024) /* unsent bytes at which a client's requests wait */
-#define INPUT_KEEP   4096          /* bytes of room an idle client keeps */
+#define OUTPUT_PAUSE   (1024 * 1024) /* unsent bytes at which a client's requests wait */
+#define INPUT_KEEP     4096          /* bytes of room an idle client keeps */
+#define TLS_TOLD_AGAIN 1000          /* ms between complaints about handshakes */
 
 static void *allocated(void *block)
 {
@@ -492,11 +493,29 @@ static void on_drained(void *owner)
     admin_settle(c->admin);
 }
 
+/* As stock says it, but a client that comes back again and again does not fill the disk. */
+static void tell_of_tls(struct client *c)
+{
+    struct admin *a = c->admin;
+    const char *why = stream_why(c->stream);
+    ms_t now = shard_now(a->shard);
+    char peer[ADDRESS_TEXT], local[ADDRESS_TEXT];
+
+    if (why && (a->tls_told == 0 || now - a->tls_told >= TLS_TOLD_AGAIN)) {
+        a->tls_told = now;
+        address_format(&c->peer, peer);
+        address_format(&c->local, local);
+        shard_log(a->shard, EVENT_WARNING,
+                  "Error accepting a client connection: %s (addr=%s laddr=%s)", why, peer, local);
+    }
+}
+
 static void on_down(void *owner, int error)
 {
     struct client *c = owner;
     struct admin *a = c->admin;
 
+    tell_of_tls(c);
     c->stream = NULL;
     client_close(c);
     admin_settle(a);

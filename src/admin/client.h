@@ -117,6 +117,7 @@ struct admin {
     uint64_t vote_first, vote_after;
 
     ms_t pause_until; /* CLIENT PAUSE ALL; 0: not */
+    ms_t tls_told;    /* last complaint about a client's handshake; 0: never */
     ms_t sampled;     /* since when the figures below count */
     uint64_t sample_commands, sample_input, sample_output;
     uint64_t rate_commands, rate_input, rate_output;  /* a second, of the last sample */

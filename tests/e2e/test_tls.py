@@ -3,7 +3,8 @@
 import os
 import socket
 import ssl
-import threading
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,8 +12,8 @@ import redis
 
 from lib.ports import free_port
 from lib.server import client
-from lib.tls import Authority, Identity
-from lib.wait import stays, wait_until
+from lib.tls import Authority
+from lib.wait import wait_until
 from lib.world import monitor_lines, settle, wait_known, wait_switched
 
 NOBODY = "sentinel monitor nobody 127.0.0.1 1 2"
@@ -98,6 +99,8 @@ def test_clients_without_a_certificate(world, identity, stranger, ca):
                 assert ping(sentinel.port, **options) == "PONG"
             else:
                 refused(sentinel.port, **options)
+        if auth == "yes":
+            assert sentinel.in_log("Error accepting a client connection: TLS: ")
         # A client does not take a server of another CA either.
         refused(sentinel.port, **stranger.options())
         assert sentinel.call("PING") == "PONG"
@@ -119,3 +122,239 @@ def test_protocols_are_enforced(world, identity):
     assert version(ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
     with pytest.raises(ssl.SSLError):
         version(ssl.TLSVersion.TLSv1_3)
+
+
+@pytest.mark.vedette_only
+def test_what_cannot_be_loaded_is_said(world, ca, identity):
+    """At start: the words of redis-sentinel, then exit 1."""
+    other, locked = ca.issue("other"), ca.encrypt(identity, "sesame")
+    nowhere = os.path.join(ca.directory, "nowhere")
+    cases = [
+        (identity.lines(tls_key_file=nowhere), "Failed to load private key: " + nowhere),
+        (identity.lines(tls_key_file=other.key), "Failed to load private key: " + other.key),
+        (identity.lines(tls_cert_file=nowhere), "Failed to load certificate: " + nowhere),
+        (identity.lines(tls_ca_cert_file=nowhere), "Failed to configure CA certificate(s)"),
+        (locked.lines(), "Failed to load private key: " + locked.key),
+        (locked.lines(tls_key_file_pass="wrong"), "Failed to load private key: " + locked.key),
+        (identity.lines(tls_protocols="SSLv3"), "Invalid tls-protocols specified."),
+        (["tls-replication yes"], "No tls-cert-file configured!"),
+    ]
+    for number, (lines, reason) in enumerate(cases):
+        sentinel = world.sentinel("bad%d" % number, [NOBODY] + lines)
+        code, said = sentinel.start_fails()
+        assert code == 1
+        assert "Failed to configure TLS. Check logs for more info." in said
+        assert sentinel.in_log(reason), (reason, sentinel.log_lines())
+    good = world.sentinel("good", [NOBODY] + locked.lines(tls_key_file_pass="sesame"))
+    good.start(record=False)
+    both = world.sentinel("both", [NOBODY, "tls-port %d" % good.port] + identity.lines(),
+                          port=good.port)
+    code, said = both.start_fails()
+    assert code == 1
+    assert "Failed listening on port %d (TLS), aborting." % good.port in said
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+# Prints the milliseconds each PING of plain clients took, round about, until its input ends.
+PINGER = r"""
+import select, socket, sys, time
+clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(8)]
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for client in clients:
+        begun = time.monotonic()
+        client.sendall(b"PING\r\n")
+        assert client.recv(64) == b"+PONG\r\n"
+        print("%.3f" % (1000 * (time.monotonic() - begun)), flush=True)
+        time.sleep(0.001)
+"""
+
+
+class Greeting:
+    """A TLS client whose first words are ready to be sent."""
+
+    def __init__(self, port, context):
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.session = context.wrap_bio(self.incoming, self.outgoing)
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.done = self._step()
+        self.words = self.outgoing.read()
+
+    def _step(self):
+        try:
+            self.session.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def send(self):
+        self.connection.sendall(self.words)
+
+    def finish(self):
+        while not self.done:
+            self.incoming.write(self.connection.recv(65536))
+            self.done = self._step()
+        self.session.write(b"PING\r\n")
+        self.connection.sendall(self.outgoing.read())
+        while True:
+            try:
+                return self.session.read(64)
+            except ssl.SSLWantReadError:
+                self.incoming.write(self.connection.recv(65536))
+
+
+@pytest.mark.vedette_only
+def test_handshakes_do_not_stall_clients(world, ca):
+    """500 clients greet at the same moment, with a certificate that takes milliseconds to sign:
+    plain ones are served in between, and every one of the 500 gets through."""
+    costly = ca.issue("costly", rsa=4096)
+    sentinel = world.sentinel("s1", [NOBODY, "tls-auth-clients no"] + costly.lines())
+    port = free_port()
+    sentinel.command += ["--tls-port", str(port)]
+    sentinel.start(record=False)
+    context = ssl.create_default_context(cafile=ca.cert)
+    context.check_hostname = False
+    crowd = [Greeting(port, context) for _ in range(500)]
+    pinger = subprocess.Popen([sys.executable, "-c", PINGER, str(sentinel.port)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert pinger.stdout.readline() == "ready\n"
+        begun = time.monotonic()
+        for one in crowd:
+            one.send()
+        for one in crowd:
+            assert one.finish() == b"+PONG\r\n"
+        took = time.monotonic() - begun
+        pings = sorted(float(line) for line in pinger.communicate("")[0].split())
+    finally:
+        pinger.kill()
+        pinger.wait()
+        for one in crowd:
+            one.connection.close()
+    p50, p99 = pings[len(pings) // 2], pings[int(len(pings) * 0.99)]
+    print("500 handshakes in %.2f s; meanwhile %d plain PINGs: median %.2f ms, p99 %.2f ms, "
+          "longest %.2f ms" % (took, len(pings), p50, p99, pings[-1]))
+    # Without turns the longest is as long as all the handshakes of a shard: seconds.
+    assert pings[-1] < 1000, "a PING took %.0f ms" % pings[-1]
+    assert sentinel.call("PING") == "PONG"
+
+
+# --- certificates that change ---------------------------------------------------------------------
+
+
+@pytest.mark.vedette_only
+def test_new_certificates_without_a_restart(world, ca):
+    mine = ca.issue("changing")
+    first = ca.serial
+    sentinel = world.sentinel("s1", [NOBODY], tls=mine).start(record=False)
+    old = client(sentinel.port, **mine.options())
+    subscriber = redis.Redis("127.0.0.1", sentinel.port, decode_responses=True,
+                             **mine.options()).pubsub()
+    subscriber.subscribe("+reset-master")
+    assert old.execute_command("PING") == "PONG"
+    assert serial(sentinel.port, mine) == first
+    pid_of_connection = old.execute_command("CLIENT", "ID")
+
+    ca.issue("changing")
+    wait_until(lambda: serial(sentinel.port, mine) == first + 1, 15, "the new certificate is shown")
+    assert sentinel.in_log("TLS certificates reloaded")
+    assert old.execute_command("CLIENT", "ID") == pid_of_connection  # the connection lives on
+
+    # A key that does not fit: said once, and the last good one stays.
+    other = ca.issue("unfitting")
+    os.rename(other.key, mine.key + ".tmp")
+    os.rename(mine.key, mine.key + ".good")
+    os.rename(mine.key + ".tmp", mine.key)
+    sentinel.wait_log("TLS certificates cannot be reloaded", 15)
+    time.sleep(2.5)
+    assert len(sentinel.in_log("TLS certificates cannot be reloaded")) == 1
+    os.rename(mine.key + ".good", mine.key)
+    seen = sentinel.log_size()
+    sentinel.wait_log("TLS certificates reloaded", 15, seen)
+
+    # On SIGHUP at once.
+    seen = sentinel.log_size()
+    os.kill(sentinel.pid, 1)
+    sentinel.wait_log("TLS certificates reloaded", 10, seen)
+    assert serial(sentinel.port, mine) == first + 1
+    sentinel.sentinel("RESET", "*")
+    message = wait_until(lambda: subscriber.get_message(timeout=0.2), 5, "a message")
+    while message and message["type"] != "message":
+        message = wait_until(lambda: subscriber.get_message(timeout=0.2), 5, "a message")
+    assert message["data"].startswith("master nobody")
+
+
+# --- links ----------------------------------------------------------------------------------------
+
+
+def all_links(kinds, world, identity):
+    master, replicas = world.group(1, tls=identity)
+    sentinels = world.sentinels(kinds, master, tls=identity)
+    wait_known(sentinels, 1)
+    return master, replicas, sentinels
+
+
+def test_failover_with_tls_everywhere(world, kind, identity):
+    """port 0: nothing here listens in plain. The hellos carry the tls-port."""
+    master, replicas, sentinels = all_links([kind] * 3, world, identity)
+    ports = {sentinel.port for sentinel in sentinels}
+    for sentinel in sentinels:
+        assert {int(peer["port"]) for peer in sentinel.sentinels()} == ports - {sentinel.port}
+    settle(sentinels)
+    master.kill()
+    assert wait_switched(sentinels, master, 30) == replicas[0].port
+    replicas[0].wait_role("master")
+    master.start()
+    master.wait_role("slave", 30, of=replicas[0])
+    wait_known(sentinels, 1, patience=30)
+
+
+@pytest.mark.vedette_only
+def test_mixed_quorum_over_tls(world, identity):
+    """A vedette and two redis-sentinels: they find each other, and any of them can lead."""
+    master, replicas, sentinels = all_links(["vedette", "redis", "redis"], world, identity)
+    for sentinel in sentinels:
+        assert sentinel.sentinel("CKQUORUM", "mymaster").startswith("OK 3 usable")
+    settle(sentinels)
+    master.kill()
+    assert wait_switched(sentinels, master, 30) == replicas[0].port
+    replicas[0].wait_role("master")
+
+
+@pytest.mark.vedette_only
+def test_links_take_no_strangers(world, identity, stranger):
+    """A master of another CA: no link, and the log says why. Without tls-replication links are
+    plain though there is a tls-port."""
+    master = world.server("master", tls=stranger)
+    sentinel = world.sentinel("s1", monitor_lines(master, 1), tls=identity).start(record=False)
+    sentinel.wait_log("A link with tls-replication cannot be made: ")
+    sentinel.wait_log("certificate verify failed", 1)
+    assert "disconnected" in sentinel.master()["flags"]
+
+    plain = world.server("plain")
+    lines = [line for line in identity.lines() if not line.startswith("tls-replication")]
+    port = free_port()
+    sentinel = world.sentinel("s2", monitor_lines(plain, 1) + lines + ["tls-port %d" % port])
+    sentinel.start(record=False)
+    wait_until(lambda: sentinel.master()["flags"] == "master", 10, "a plain link")
+    assert ping(port, **identity.options()) == "PONG"
+
+
+@pytest.mark.vedette_only
+def test_outgoing_only(world, identity, ca):
+    """tls-replication without a tls-port is legal; the client certificate is what servers see."""
+    shown = ca.issue("shown")
+    master = world.server("master", tls=identity)
+    sentinel = world.sentinel("s1", monitor_lines(master, 1) + identity.lines(
+        tls_client_cert_file=shown.cert, tls_client_key_file=shown.key))
+    sentinel.start(record=False)
+    wait_until(lambda: sentinel.master()["flags"] == "master", 10, "a link over TLS")
+    assert sentinel.call("PING") == "PONG"
+    # The hello announces the plain port, where there is no other.
+    heard = redis.Redis("127.0.0.1", master.port, decode_responses=True,
+                        **identity.options()).pubsub()
+    heard.subscribe("__sentinel__:hello")
+    message = wait_until(lambda: next((m for m in [heard.get_message(timeout=0.5)]
+                                       if m and m["type"] == "message"), None), 10, "a hello")
+    assert message["data"].split(",")[1] == str(sentinel.port)

@@ -43,15 +43,18 @@ class Authority:
         return os.path.join(self.directory, name)
 
     @staticmethod
-    def _key(path):
-        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+    def _key(path, rsa=None):
+        if rsa:
+            _openssl("genrsa", "-out", path, str(rsa))
+        else:
+            _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
 
-    def issue(self, name):
+    def issue(self, name, rsa=None):
         """An Identity; its certificate's serial is self.serial. Replaces an earlier one of that
-        name, as two renames."""
+        name, as two renames. rsa: bits of an RSA key, which costs the server dearly."""
         self.serial += 1
         cert, key, request = (self._path(name + suffix) for suffix in (".crt", ".key", ".csr"))
-        self._key(key + ".new")
+        self._key(key + ".new", rsa)
         _openssl("req", "-new", "-key", key + ".new", "-out", request,
                  "-subj", "/O=vedette test/CN=" + name)
         _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key,
