@@ -68,7 +68,7 @@ struct poller {
     uint8_t *buffer; /* of the receive that is being dispatched */
     size_t buffer_size;
     uint64_t received; /* bytes in this turn */
-    bool more;         /* a receive filled the buffer or the like: there may be more */
+    bool more;         /* than was taken of what is there */
     struct epoll_event events[BATCH];
 };
 
@@ -162,7 +162,7 @@ static struct interest *interest_of(struct poller *p, uint64_t handle, int fd)
  * not know yet can be refused, for want of memory or of watches (fs.epoll.max_user_watches). */
 static int settle(struct poller *p, struct interest *i)
 {
-    uint32_t events = ((i->wants & WANT_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
+    uint32_t events = ((i->wants & WANT_IN) != 0 ? (uint32_t)(EPOLLIN | EPOLLRDHUP) : 0) |
                       ((i->wants & WANT_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
     if (events == i->events) {
         return 0;
@@ -327,13 +327,16 @@ static void acceptable(struct poller *p, uint64_t handle)
     p->more = true;
 }
 
-static void readable(struct poller *p, struct interest *i)
+/* One receive: what it leaves is reported again. A turn takes all that has arrived, and so comes
+ * back at once when the buffer was filled, or when the end stands behind the bytes. */
+static void readable(struct poller *p, struct interest *i, uint32_t events)
 {
     uint64_t handle = i->handle;
     ssize_t got = recv(i->fd, p->buffer, p->buffer_size, MSG_DONTWAIT);
     if (got > 0) {
         p->received += (uint64_t)got;
-        p->more = p->more || (size_t)got == p->buffer_size;
+        p->more = p->more || (size_t)got == p->buffer_size ||
+                  (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
         dispatch(p, handle, RING_OP_RECV, true, (int)got);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         int result = got == 0 ? 0 : -errno;
@@ -360,14 +363,14 @@ static void serve(struct poller *p, const struct epoll_event *event)
     struct interest *i;
     if ((event->events & ~(uint32_t)EPOLLOUT) != 0) {
         if ((i = wanting(p, handle, RING_OP_RECV)) != NULL) {
-            readable(p, i);
+            readable(p, i, event->events);
         } else if (wanting(p, handle, RING_OP_ACCEPT) != NULL) {
             acceptable(p, handle);
         } else if (wanting(p, handle, RING_OP_POLL) != NULL) {
             dispatch(p, handle, RING_OP_POLL, true, EPOLLIN);
         }
     }
-    if ((event->events & ~(uint32_t)EPOLLIN) != 0) {
+    if ((event->events & ~(uint32_t)(EPOLLIN | EPOLLRDHUP)) != 0) {
         if ((i = wanting(p, handle, RING_OP_SEND)) != NULL) {
             writable(p, i);
         } else if ((i = wanting(p, handle, RING_OP_CONNECT)) != NULL) {

@@ -1,17 +1,11 @@
 /* Rings: waiting, waking, watches, and the paths that a calm day never takes: full queues, no
- * buffers, signals, floods, refusal by the kernel. */
+ * buffers, signals, floods. */
 #include "io_test.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <time.h>
 
 static struct ring_counters counted(const struct ring *ring)
@@ -399,7 +393,9 @@ struct pipe_end {
     size_t got;
     unsigned downs;
     bool feed;                       /* whatever arrives is followed by as much */
-    struct pipe_end *closes, *opens; /* when something arrives */
+    struct pipe_end *closes, *opens; /* when something arrives, or the end */
+    struct member *connects;
+    const struct address *connects_to;
 };
 
 static void pipe_open(struct ring *ring, struct pipe_end *end);
@@ -422,8 +418,15 @@ static void pipe_data(void *owner, const uint8_t *bytes, size_t len)
 static void pipe_down(void *owner, int error)
 {
     struct pipe_end *end = owner;
+    struct ring *ring = stream_ring(end->stream);
     end->stream = NULL;
     end->downs++;
+    if (end->connects != NULL) {
+        stream_close(end->closes->stream);
+        ring_flush(ring);
+        end->connects->stream =
+            stream_connect(ring, end->connects_to, NULL, &client_ops, end->connects);
+    }
 }
 
 static const struct stream_ops pipe_ops = {.data = pipe_data, .down = pipe_down};
@@ -457,6 +460,31 @@ static void floods_end_the_turn(void **state)
     assert_true(flood.got > before);
     close(flood.other);
     close(quiet.other);
+    ring_close(ring);
+}
+
+/* A gather takes all that has arrived: of one stream more than a buffer, and the end behind it. */
+static void gathers_to_the_end(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct pipe_end large, brief;
+    char much[100000] = "";
+    pipe_open(ring, &large);
+    pipe_open(ring, &brief);
+    ring_wait(ring, 0);
+    assert_int_equal(write(large.other, much, sizeof much), sizeof much);
+    assert_int_equal(write(brief.other, "bye", 3), 3);
+    close(brief.other);
+    ring_gather(ring);
+    assert_int_equal(large.got, sizeof much);
+    assert_int_equal(brief.got, 3);
+    assert_int_equal(brief.downs, 1);
+    assert_int_equal(write(large.other, much, 5000), 5000);
+    assert_int_equal(shutdown(large.other, SHUT_WR), 0);
+    ring_gather(ring);
+    assert_int_equal(large.got, sizeof much + 5000);
+    assert_int_equal(large.downs, 1);
+    close(large.other);
     ring_close(ring);
 }
 
@@ -560,6 +588,44 @@ static void news_of_the_closed_is_dropped(void **state)
     ring_close(ring);
 }
 
+/* The end of a stream that is closed meanwhile, in the hand of a turn, says nothing about the
+ * connection attempt that has its slot now. */
+static void news_of_the_closed_connects_nobody(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct crowd crowd = {0};
+    struct member m = {.crowd = &crowd};
+    struct address at = address_of("127.0.0.1", free_port());
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(at.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = plain_listen(at.port, 0), filler[4];
+    for (int i = 0; i < 4; i++) { /* a full queue: later attempts hang */
+        filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)!connect(filler[i], (struct sockaddr *)&to, sizeof to);
+    }
+    turn_for(ring, 20);
+    struct pipe_end ends[2];
+    pipe_open(ring, &ends[0]);
+    pipe_open(ring, &ends[1]);
+    ring_wait(ring, 0);
+    for (int i = 0; i < 2; i++) { /* whichever is told first closes the other, and connects */
+        ends[i].closes = &ends[1 - i];
+        ends[i].connects = &m;
+        ends[i].connects_to = &at;
+        close(ends[i].other);
+    }
+    turn_until(ring, ends[0].downs + ends[1].downs == 1);
+    assert_non_null(m.stream);
+    turn_for(ring, 50);
+    assert_int_equal(crowd.ups + crowd.downs, 0);
+    for (int i = 0; i < 4; i++) {
+        close(filler[i]);
+    }
+    close(listener);
+    ring_close(ring);
+}
+
 /* A connection that somebody else holds open, as a child does between fork and exec, is forgotten
  * when it is closed here. */
 static void closed_here_is_forgotten(void **state)
@@ -583,127 +649,6 @@ static void closed_here_is_forgotten(void **state)
     ring_close(ring);
 }
 
-/* --- the probe ----------------------------------------------------------------------------------
- */
-static void probe_works(void **state)
-{
-    unsigned before = open_descriptors();
-    char reason[400] = "";
-    if (!ring_probe(reason, sizeof reason)) {
-        fail_msg("%s", reason);
-    }
-    assert_int_equal(open_descriptors(), before);
-}
-
-/* Runs `attempt`, which says what came of it, in a child that `hamper` has changed; fails unless it
- * says `text`. */
-static void hampered(void (*hamper)(void), void (*attempt)(char *said, size_t size),
-                     const char *text)
-{
-    int pipe_fds[2];
-    char said[400] = "";
-    assert_int_equal(pipe(pipe_fds), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        hamper();
-        attempt(said, sizeof said);
-        _exit(write(pipe_fds[1], said, strlen(said)) < 0);
-    }
-    close(pipe_fds[1]);
-    ssize_t len = read(pipe_fds[0], said, sizeof said - 1);
-    assert_true(len > 0);
-    said[len] = '\0';
-    close(pipe_fds[0]);
-    waitpid(child, NULL, 0);
-    print_message("%s\n", said);
-    if (strstr(said, text) == NULL) {
-        fail_msg("\"%s\" does not say \"%s\"", said, text);
-    }
-}
-
-static void probing(char *said, size_t size)
-{
-    if (ring_probe(said, size)) {
-        snprintf(said, size, "it works");
-    }
-}
-
-static void forbid(uint32_t call, int error)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
-static void forbid_eperm(void)
-{
-    forbid(SYS_io_uring_setup, EPERM);
-}
-
-static void forbid_enosys(void)
-{
-    forbid(SYS_io_uring_setup, ENOSYS);
-}
-
-static void no_descriptors(void)
-{
-    struct rlimit limit = {.rlim_cur = 0, .rlim_max = 0};
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static void probe_explains(void **state)
-{
-    hampered(forbid_eperm, probing, "seccomp");
-    hampered(forbid_enosys, probing, "ENOSYS");
-    hampered(no_descriptors, probing, "RLIMIT_NOFILE is 0");
-}
-
-/* --- epoll where even epoll is hampered ---------------------------------------------------------
- */
-
-static void opening(char *said, size_t size)
-{
-    struct ring *ring = ring_open(NULL, said, size);
-    if (ring != NULL) {
-        snprintf(said, size, "it works");
-    }
-}
-
-static void forbid_pwait2(void)
-{
-    forbid(SYS_epoll_pwait2, EPERM);
-}
-
-static void waiting(char *said, size_t size)
-{
-    char error[200];
-    struct ring *ring = ring_open(NULL, error, sizeof error);
-    int64_t start = now_us();
-    ring_wait_ns(ring, 2500000);
-    int64_t took = now_us() - start;
-    start = now_us();
-    ring_wait_ns(ring, 100);
-    int64_t least = now_us() - start;
-    ring_wait(ring, 0);
-    snprintf(said, size, "%s", took >= 2500 && least >= 1 ? "it waits" : "it is early");
-    ring_close(ring);
-}
-
-static void epoll_explains(void **state)
-{
-    hampered(no_descriptors, opening, "epoll cannot be set up");
-    hampered(no_descriptors, opening, "RLIMIT_NOFILE");
-    hampered(forbid_eperm, opening, "it works");
-    hampered(forbid_pwait2, waiting, "it waits");
-}
-
 int main(void)
 {
     const struct CMUnitTest both[] = {
@@ -714,9 +659,11 @@ int main(void)
         cmocka_unit_test(gathers_all),
         cmocka_unit_test(one_send_a_turn),
         cmocka_unit_test(sends_do_not_wake),
+        cmocka_unit_test(gathers_to_the_end),
         cmocka_unit_test(floods_end_the_turn),
         cmocka_unit_test(ends_do_not_spin),
         cmocka_unit_test(news_of_the_closed_is_dropped),
+        cmocka_unit_test(news_of_the_closed_connects_nobody),
         cmocka_unit_test(closed_here_is_forgotten),
     };
     const struct CMUnitTest uring[] = {
@@ -724,15 +671,10 @@ int main(void)
         cmocka_unit_test(completions_do_not_fit),
         cmocka_unit_test(buffers_run_out),
         cmocka_unit_test(buffers_grow),
-        cmocka_unit_test(probe_works),
-    };
-    const struct CMUnitTest refused[] = {
-        cmocka_unit_test(probe_explains),
-        cmocka_unit_test(epoll_explains),
     };
     int failed = run_on_both(both);
     if (uring_here()) {
         failed += cmocka_run_group_tests_name("io_uring alone", uring, choose_uring, NULL);
     }
-    return failed + cmocka_run_group_tests_name("refusals", refused, choose_epoll, NULL);
+    return failed;
 }

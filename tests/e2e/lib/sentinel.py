@@ -105,12 +105,16 @@ class Sentinel(Process):
 
     def spawn(self):
         """--io comes last, whatever starts the program in between hands it on."""
-        before, forced = self.command, self.kind == "vedette" and self.io is not None
-        self.command = before + (["--io", self.io] if forced else [])
+        before = self.command
+        self.command = before + (["--io", self.io] if self._io_is_forced() else [])
         try:
             return super().spawn()
         finally:
             self.command = before
+
+    def _io_is_forced(self):
+        return self.io is not None and any(
+            word == VEDETTE or os.path.basename(word) == "vedette" for word in self.command)
 
     def backend(self):
         """What it has open to talk to the kernel: "uring" or "epoll"."""
@@ -128,7 +132,7 @@ class Sentinel(Process):
     def start(self, record=True):
         self.spawn()
         self.wait_answers()
-        if self.kind == "vedette" and self.io is not None:
+        if self._io_is_forced():
             assert self.backend() == self.io
         if record:
             if self.recorder is None:
