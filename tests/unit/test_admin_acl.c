@@ -208,6 +208,22 @@ static void clients_can_be_killed_by_user(void **state)
     close(b);
 }
 
+/* The fake's clients come from no address at all, so from none of this machine. */
+static void protected_mode_asks_for_a_password(void **state)
+{
+    int a = fake_connect(0), b, c;
+
+    fake.process.options.protected_mode = true;
+    b = fake_connect(1);
+    assert_true(strncmp(heard(b), "-DENIED vedette is in protected mode", 36) == 0);
+    ask(a, "acl setuser default resetpass >pw\r\n", "+OK\r\n");
+    c = fake_connect(1);
+    ask(c, "auth pw\r\nping\r\n", "+OK\r\n+PONG\r\n");
+    close(a);
+    close(b);
+    close(c);
+}
+
 /* CLIENT REPLY OFF hides what is refused as well. */
 static void silence_stays_silence(void **state)
 {
@@ -222,11 +238,17 @@ static void silence_stays_silence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_reader_can_do_nothing_else),     TEST(a_change_is_everywhere_before_it_is_confirmed),
-        TEST(who_is_deleted_is_closed),         TEST(who_may_not_listen_any_more_is_closed),
-        TEST(the_default_user_guards_the_door), TEST(the_log_tells_what_was_refused),
-        TEST(a_flood_of_guesses_is_bounded),    TEST(the_file_is_all_or_nothing),
-        TEST(clients_can_be_killed_by_user),    TEST(silence_stays_silence),
+        TEST(a_reader_can_do_nothing_else),
+        TEST(a_change_is_everywhere_before_it_is_confirmed),
+        TEST(who_is_deleted_is_closed),
+        TEST(who_may_not_listen_any_more_is_closed),
+        TEST(the_default_user_guards_the_door),
+        TEST(the_log_tells_what_was_refused),
+        TEST(a_flood_of_guesses_is_bounded),
+        TEST(the_file_is_all_or_nothing),
+        TEST(clients_can_be_killed_by_user),
+        TEST(protected_mode_asks_for_a_password),
+        TEST(silence_stays_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
