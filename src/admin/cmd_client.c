@@ -248,6 +248,8 @@ static bool has_type(const struct client *c, enum client_type type)
     return type == TYPE_ANY || (type == TYPE_NORMAL && !pubsub) || (type == TYPE_PUBSUB && pubsub);
 }
 
+#define LIST_IDS 16384 /* of one CLIENT LIST: each may give a line; more: an error */
+
 struct list_entry {
     uint64_t id;
     size_t offset, len;
@@ -256,7 +258,8 @@ struct list_entry {
 struct list_request {
     struct admin_request r;
     enum client_type type;
-    uint64_t *ids; /* only these; NULL: all */
+    uint64_t *given; /* ids as they were asked for; NULL: all clients */
+    uint64_t *ids;   /* the same, sorted */
     size_t id_count;
     struct buffer lines;
     struct list_entry *entries;
@@ -309,8 +312,15 @@ static void list_finish(struct admin_request *r, struct admin *a, struct client 
     if (list->count > 0) {
         qsort(list->entries, list->count, sizeof *list->entries, compare_ids);
     }
-    for (size_t i = 0; i < list->count; i++) {
-        buffer_append(&text, list->lines.data + list->entries[i].offset, list->entries[i].len);
+    for (size_t i = 0; i < (list->given ? list->id_count : list->count); i++) {
+        const struct list_entry *entry = !list->given ? &list->entries[i]
+                                         : list->count > 0
+                                             ? bsearch(&list->given[i], list->entries, list->count,
+                                                       sizeof *list->entries, compare_ids)
+                                             : NULL;
+        if (entry) {
+            buffer_append(&text, list->lines.data + entry->offset, entry->len);
+        }
     }
     reply_verbatim(&reply, text.data, text.len);
     buffer_free(&text);
@@ -320,15 +330,20 @@ static void list_dispose(struct admin_request *r)
 {
     struct list_request *list = (struct list_request *)(void *)r;
 
+    free(list->given);
     free(list->ids);
     free(list->entries);
     buffer_free(&list->lines);
 }
 
-/* The ids from args[3] on, sorted; NULL: answered with an error. */
+/* The ids from args[3] on; NULL: answered with an error. */
 static uint64_t *parse_ids(struct call *call)
 {
     size_t count = call->count - 3;
+    if (count > LIST_IDS) {
+        reply_error(&call->reply, "ERR too many client IDs");
+        return NULL;
+    }
     uint64_t *ids = calloc(count, sizeof *ids);
 
     if (!ids) {
@@ -343,22 +358,33 @@ static uint64_t *parse_ids(struct call *call)
         }
         ids[i] = (uint64_t)id;
     }
-    qsort(ids, count, sizeof *ids, compare_ids);
     return ids;
+}
+
+static uint64_t *sorted_copy(const uint64_t *ids, size_t count)
+{
+    uint64_t *copy = malloc(count * sizeof *copy);
+
+    if (!copy) {
+        abort();
+    }
+    memcpy(copy, ids, count * sizeof *copy);
+    qsort(copy, count, sizeof *copy, compare_ids);
+    return copy;
 }
 
 static void client_list(struct call *call)
 {
     enum client_type type = TYPE_ANY;
-    uint64_t *ids = NULL;
+    uint64_t *given = NULL;
 
     if (call->count == 4 && arg_is(&call->args[2], "type")) {
         if (!parse_type(call, &call->args[3], &type)) {
             return;
         }
     } else if (call->count > 3 && arg_is(&call->args[2], "id")) {
-        ids = parse_ids(call);
-        if (!ids) {
+        given = parse_ids(call);
+        if (!given) {
             return;
         }
     } else if (call->count != 2) {
@@ -368,8 +394,11 @@ static void client_list(struct call *call)
     /* The client waits: the list says nothing of requests behind it. */
     struct list_request *list = async_new(call, sizeof *list, true);
     list->type = type;
-    list->ids = ids;
-    list->id_count = ids ? call->count - 3 : 0;
+    list->given = given;
+    if (given) {
+        list->id_count = call->count - 3;
+        list->ids = sorted_copy(given, list->id_count);
+    }
     list->r.visit = list_visit;
     list->r.finish = list_finish;
     list->r.dispose = list_dispose;
