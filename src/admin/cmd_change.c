@@ -238,10 +238,16 @@ static void reply_twin(struct process *p, struct reply *r)
     reply_error(r, "ERR another sentinel uses my id, at %s", text);
 }
 
+struct failover_request {
+    struct admin_request r;
+    bool coordinated;
+};
+
 static void failover_visit(struct admin_request *r, struct shard *shard)
 {
     struct shard_group *sg = sentinel_owned(r, shard);
-    struct group_event ev = {.kind = GROUP_FAILOVER};
+    struct group_event ev = {.kind = GROUP_FAILOVER,
+                             .coordinated = ((struct failover_request *)(void *)r)->coordinated};
     struct reply reply = async_reply(r);
 
     if (sg) {
@@ -258,6 +264,12 @@ static void failover_visit(struct admin_request *r, struct shard *shard)
         case GROUP_TWIN:
             reply_twin(r->process, &reply);
             break;
+        case GROUP_NOGOODPRIMARY:
+            reply_error(&reply, "NOGOODPRIMARY Primary does not support FAILOVER command");
+            break;
+        case GROUP_PRIMARY_DOWN:
+            reply_error(&reply, "NOGOODPRIMARY Primary cannot hand over: it is down, or no master");
+            break;
         }
     }
     async_home(r);
@@ -265,14 +277,19 @@ static void failover_visit(struct admin_request *r, struct shard *shard)
 
 void sentinel_failover(struct call *call)
 {
+    if (call->count > 4 || (call->count == 4 && !arg_is(&call->args[3], "coordinated"))) {
+        reply_wrong_arity(call); /* as who does not know the word */
+        return;
+    }
     uint32_t gid = sentinel_group(call, &call->args[2]);
 
     if (gid == DIRECTORY_NONE) {
         return;
     }
-    struct admin_request *r = async_new(call, sizeof *r, true);
-    r->visit = failover_visit;
-    async_owner(r, gid);
+    struct failover_request *f = async_new(call, sizeof *f, true);
+    f->coordinated = call->count == 4;
+    f->r.visit = failover_visit;
+    async_owner(&f->r, gid);
 }
 
 /* --- FLUSHCONFIG ----------------------------------------------------------------------------- */

@@ -242,11 +242,13 @@ static void correct(struct step *s, struct instance *replica)
     if (g->env->tilt || g->fo.state != FAILOVER_NONE || g->commit.pending || g->fo.wished)
         return;
     const bool turned = replica->role == ROLE_MASTER;
-    if (!turned &&
-        (replica->role != ROLE_REPLICA || address_equal(&replica->master, &g->master->addr)))
+    const bool astray = !address_equal(&replica->master, &g->master->addr);
+    if (!turned && (replica->role != ROLE_REPLICA || (!astray && replica->failing_since == 0)))
         return;
     const ms_t wait = turned ? 4 * g->env->periods.publish : g->set.failover_timeout;
-    const ms_t since = turned ? replica->role_since : replica->master_since;
+    const ms_t since = turned   ? replica->role_since
+                       : astray ? replica->master_since
+                                : replica->failing_since; /* a hand-over that nobody ends */
     if (!master_sane(g, s->now) || !not_down_for(replica, s->now, wait) || s->now - since <= wait)
         return;
     /* Once sent it gets the time to take effect. */
@@ -258,6 +260,7 @@ static void correct(struct step *s, struct instance *replica)
     struct action *a = update_add(s->up, ACTION_SLAVEOF);
     a->inst = replica;
     a->addr = g->master->addr;
+    a->failing = replica->failing_since != 0;
     update_event_instance(s->up, turned ? EVENT_CONVERT_TO_SLAVE : EVENT_FIX_SLAVE_CONFIG, g,
                           replica, NULL);
 }
@@ -284,10 +287,16 @@ void discovery_info(struct step *s, struct instance *inst, const struct info *in
     } else { /* a master does not say these: what is known stays */
         inst->master_link_down = 0;
     }
+    inst->failover_known = info->failover_known;
+    if (!info->failing_over)
+        inst->failing_since = 0;
+    else if (inst->failing_since == 0)
+        inst->failing_since = s->now;
     inst->info_at = s->now;
     see_role(s, inst, info, rebooted);
     if (inst->kind == INSTANCE_MASTER) {
         down_judge(s, inst);
+        coordinated_info(s);
         return;
     }
     failover_info(s, inst);

@@ -60,6 +60,10 @@ void group_send(struct step *s, struct instance *inst, unsigned send)
     const struct periods *p = &s->g->env->periods;
     if (inst->kind == INSTANCE_SENTINEL)
         send &= SEND_HELLO;
+    if ((send & SEND_HELLO) && coordinated_pauses(s->g, inst)) {
+        send &= ~(unsigned)SEND_HELLO;
+        inst->next_hello = group_due_after(s->g, s->now, p->publish);
+    }
     if (send == 0 || !inst->live.cmd_up)
         return;
     if (send & SEND_PING) {

@@ -60,7 +60,8 @@ void attempt_want(struct election *e, const struct ballot *b, ms_t now, struct e
     }
     if (forced && !s->attempt->forced && s->phase != PHASE_LEADING) {
         s->attempt->forced = true;
-        if (begun)
+        s->attempt->majority = b->u.want.majority;
+        if (begun && !s->attempt->majority)
             s->attempt->forced_at = now + LIMIT_FORCED_WAIT;
         else
             list_ready(e, b->gid);
@@ -287,7 +288,7 @@ static void look_at_round(struct election *e, uint32_t gid, ms_t now, struct ele
     ms_t due = sooner_of(a->deadline, a->forced_at);
     if (!round_is_lost(e, s, votes, needed, now, &due))
         agenda_set(e, gid, due);
-    else if (a->round >= LIMIT_ROUNDS && !a->forced)
+    else if (a->round >= LIMIT_ROUNDS && (!a->forced || a->majority))
         attempt_lose(e, gid, LOST_TIMEOUT, up);
     else
         drop_round(e, gid, now);
@@ -351,7 +352,7 @@ static void begin_attempt(struct election *e, struct seat *s, ms_t now)
     struct attempt *a = s->attempt;
     a->members_at_start = s->member_count;
     a->deadline = now + sooner_of(e->env->periods.election_timeout, s->failover_timeout);
-    a->forced_at = a->forced ? now + LIMIT_FORCED_WAIT : MS_NEVER;
+    a->forced_at = a->forced && !a->majority ? now + LIMIT_FORCED_WAIT : MS_NEVER;
     for (uint32_t i = 0; i < s->member_count; i++)
         s->members[i].heard = false;
     e->counters.attempts++;

@@ -76,10 +76,11 @@ struct attempt {     /* a wish or an attempt */
     uint32_t members_at_start;
     uint32_t ghosts; /* MUTANT_COUNT_REMOVED only */
     bool forced;
-    bool leased; /* BACKOFF: held back by a lease when last looked at */
-    bool higher; /* a voter that refused is known to be at an epoch above ours */
-    bool rival;  /* somebody else has a vote in this epoch or above */
-    bool go_on;  /* forced: the round about to begin needs no votes */
+    bool majority; /* forced, but does not go on without one */
+    bool leased;   /* BACKOFF: held back by a lease when last looked at */
+    bool higher;   /* a voter that refused is known to be at an epoch above ours */
+    bool rival;    /* somebody else has a vote in this epoch or above */
+    bool go_on;    /* forced: the round about to begin needs no votes */
 };
 
 struct seat {                /* one group */

@@ -27,6 +27,7 @@ enum event_level { EVENT_DEBUG, EVENT_VERBOSE, EVENT_NOTICE, EVENT_WARNING };
     X(ABORT_NOT_ELECTED, "-failover-abort-not-elected", WARNING)                                   \
     X(ABORT_NO_GOOD_SLAVE, "-failover-abort-no-good-slave", WARNING)                               \
     X(ABORT_SLAVE_TIMEOUT, "-failover-abort-slave-timeout", WARNING)                               \
+    X(ABORT_MASTER_TIMEOUT, "-failover-abort-master-timeout", WARNING)                             \
     X(PROMOTED_SLAVE, "+promoted-slave", WARNING)                                                  \
     X(STATE_RECONF_SLAVES, "+failover-state-reconf-slaves", WARNING)                               \
     X(FAILOVER_END, "+failover-end", WARNING)                                                      \

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static void enter(struct step *s, enum failover_state state)
+void failover_enter(struct step *s, enum failover_state state)
 {
     s->g->fo.state = state;
     s->g->fo.changed = s->now;
@@ -17,12 +17,14 @@ void failover_clear(struct group *g, ms_t now)
 {
     struct failover *fo = &g->fo;
     if (g->master != NULL)
-        g->master->flags &= ~(unsigned)(FLAG_FAILOVER_IN_PROGRESS | FLAG_FORCE_FAILOVER);
+        g->master->flags &= ~(unsigned)(FLAG_FAILOVER_IN_PROGRESS | FLAG_FORCE_FAILOVER |
+                                        FLAG_COORDINATED_FAILOVER);
     for (uint32_t i = 0; i < g->replica_count; i++)
         g->replicas[i]->flags &=
             ~(unsigned)(FLAG_PROMOTED | FLAG_RECONF_SENT | FLAG_RECONF_INPROG | FLAG_RECONF_DONE);
     if (!fo->wished)
-        fo->forced = false;
+        fo->forced = fo->coordinated = false;
+    fo->undoing = false;
     fo->state = FAILOVER_NONE;
     fo->changed = now;
     fo->epoch = 0;
@@ -33,6 +35,7 @@ void failover_clear(struct group *g, ms_t now)
 void failover_abort(struct step *s)
 {
     assert(s->g->fo.state != FAILOVER_NONE);
+    coordinated_undo(s);
     group_ballot(s, s->g->fo.elected ? BALLOT_END : BALLOT_CANCEL, 0, NULL);
     failover_clear(s->g, s->now);
 }
@@ -40,6 +43,7 @@ void failover_abort(struct step *s)
 void failover_cancel(struct step *s)
 {
     struct group *g = s->g;
+    coordinated_undo(s);
     if (g->fo.wished || g->fo.state != FAILOVER_NONE)
         group_ballot(s, BALLOT_CANCEL, 0, NULL);
     g->fo.wished = false;
@@ -56,7 +60,7 @@ static ms_t gone_since(const struct instance *master)
     return demoted ? master->role_since : master->sdown_since;
 }
 
-struct instance *failover_select(const struct group *g, ms_t now)
+struct instance *failover_select(const struct group *g, ms_t now, bool linked)
 {
     const struct select_input in = {
         .replicas = g->replicas,
@@ -68,32 +72,39 @@ struct instance *failover_select(const struct group *g, ms_t now)
         /* A replica that turned master after a vote was promoted by a leader that did not come to
          * its end (design.md §4.8). */
         .outage_since = g->fo.vote_since,
+        .linked = linked,
     };
     return select_replica(&in);
 }
 
-static void wish(struct step *s, bool forced)
+static void wish(struct step *s, bool forced, bool coordinated)
 {
     struct failover *fo = &s->g->fo;
     group_ballot(s, BALLOT_WANT, 0, NULL);
     s->up->actions[s->up->count - 1].u.ballot.u.want.forced = forced;
+    s->up->actions[s->up->count - 1].u.ballot.u.want.majority = coordinated;
     fo->wished = true;
     fo->forced = forced;
+    fo->coordinated = coordinated;
 }
 
-void failover_command(struct step *s)
+void failover_command(struct step *s, bool coordinated)
 {
     struct group *g = s->g;
     if (g->env->muted) {
         s->up->reply = GROUP_TWIN;
+    } else if (coordinated && !g->master->failover_known) {
+        s->up->reply = GROUP_NOGOODPRIMARY;
     } else if (g->fo.state != FAILOVER_NONE || (g->fo.wished && g->fo.forced) ||
                g->commit.pending) {
         s->up->reply = GROUP_INPROG;
-    } else if (failover_select(g, s->now) == NULL) {
+    } else if (coordinated && !coordinated_possible(g)) {
+        s->up->reply = GROUP_PRIMARY_DOWN;
+    } else if (failover_select(g, s->now, coordinated) == NULL) {
         s->up->reply = GROUP_NOGOODSLAVE;
     } else {
         update_log(s->up, EVENT_NOTICE, "Executing user requested FAILOVER of '%s'", g->name);
-        wish(s, true);
+        wish(s, true, coordinated);
     }
 }
 
@@ -122,7 +133,7 @@ static bool barren(const struct group *g, ms_t now)
     const ms_t since = g->fo.barren_since;
     if (since == 0 || now >= since + 2 * g->set.failover_timeout)
         return false;
-    return now < since + g->env->periods.election_timeout || failover_select(g, now) == NULL;
+    return now < since + g->env->periods.election_timeout || failover_select(g, now, false) == NULL;
 }
 
 static bool want_open(const struct group *g)
@@ -148,7 +159,7 @@ void failover_want(struct step *s)
         return;
     if (barren(g, s->now))
         return;
-    wish(s, false);
+    wish(s, false, false);
 }
 
 void failover_sentinel_up(struct step *s)
@@ -190,13 +201,17 @@ static void started(struct step *s, const struct outcome *o)
             return;
         }
         const bool forced = fo->wished && fo->forced;
+        const bool coordinated = forced && fo->coordinated;
         fo->wished = false;
         failover_clear(g, s->now);
-        enter(s, FAILOVER_WAIT_START);
+        failover_enter(s, FAILOVER_WAIT_START);
         fo->forced = forced;
+        fo->coordinated = coordinated;
         fo->started = s->now;
         fo->deaf = false;
-        g->master->flags |= FLAG_FAILOVER_IN_PROGRESS | (forced ? FLAG_FORCE_FAILOVER : 0u);
+        g->master->flags |= FLAG_FAILOVER_IN_PROGRESS | (coordinated ? FLAG_COORDINATED_FAILOVER
+                                                         : forced    ? FLAG_FORCE_FAILOVER
+                                                                     : 0u);
         update_event_instance(s->up, EVENT_TRY_FAILOVER, g, g->master, NULL);
     }
     fo->epoch = o->epoch;
@@ -237,9 +252,10 @@ static void lost(struct step *s, const struct outcome *o)
         return;
     if (o->reason != LOST_CANCELLED)
         update_event_instance(s->up, EVENT_ABORT_NOT_ELECTED, g, g->master, NULL);
+    const bool wanted = fo->coordinated; /* by an operator: it imposes no delay on what is needed */
     failover_clear(g, s->now);
     fo->deaf = o->unreachable;
-    if (o->reason != LOST_TIMEOUT)
+    if (o->reason != LOST_TIMEOUT || wanted)
         fo->started = 0; /* it was not the others who refused: as soon as it can be */
 }
 
@@ -292,25 +308,39 @@ static void slaveof(struct step *s, struct instance *replica, const struct addre
     a->inst = replica;
     if (master != NULL)
         a->addr = *master;
+    a->failing = replica->failing_since != 0;
     replica->reconf_sent_at = s->now;
 }
 
 /* Distance of the next look at something that began then: close first. */
-static ms_t poll_gap(ms_t since, ms_t now)
+ms_t failover_poll_gap(ms_t since, ms_t now)
 {
     const ms_t gap = (now - since) / 4;
     return gap < POLL_FIRST ? POLL_FIRST : gap > POLL_LAST ? POLL_LAST : gap;
 }
 
-static bool timed_out(const struct step *s)
+bool failover_timed_out(const struct step *s)
 {
     return s->now - s->g->fo.changed > s->g->set.failover_timeout;
 }
 
-static void give_up(struct step *s, enum event_type type)
+void failover_give_up(struct step *s, enum event_type type)
 {
     update_event_instance(s->up, type, s->g, s->g->master, NULL);
     failover_abort(s);
+}
+
+void failover_begin_select(struct step *s)
+{
+    struct group *g = s->g;
+    failover_enter(s, FAILOVER_SELECT_SLAVE);
+    update_event_instance(s->up, EVENT_STATE_SELECT_SLAVE, g, g->master, NULL);
+    /* What they said up to a second ago may be old: how far they are decides. */
+    g->fo.next_poll = s->now + REFRESH_WAIT;
+    for (uint32_t i = 0; i < g->replica_count; i++) {
+        if (!(g->replicas[i]->flags & FLAG_S_DOWN))
+            group_send(s, g->replicas[i], SEND_INFO);
+    }
 }
 
 static void run_wait_start(struct step *s)
@@ -320,14 +350,7 @@ static void run_wait_start(struct step *s)
         return;
     update_event_instance(s->up, EVENT_ELECTED_LEADER, g, g->master, NULL);
     update_add(s->up, ACTION_CRASH_POINT)->leader = true;
-    enter(s, FAILOVER_SELECT_SLAVE);
-    update_event_instance(s->up, EVENT_STATE_SELECT_SLAVE, g, g->master, NULL);
-    /* What they said up to a second ago may be old: how far they are decides. */
-    g->fo.next_poll = s->now + REFRESH_WAIT;
-    for (uint32_t i = 0; i < g->replica_count; i++) {
-        if (!(g->replicas[i]->flags & FLAG_S_DOWN))
-            group_send(s, g->replicas[i], SEND_INFO);
-    }
+    failover_begin_select(s);
 }
 
 static bool refreshing(const struct group *g)
@@ -345,16 +368,16 @@ static void run_select(struct step *s)
     struct group *g = s->g;
     if (s->now < g->fo.next_poll && refreshing(g))
         return;
-    struct instance *replica = failover_select(g, s->now);
+    struct instance *replica = failover_select(g, s->now, coordinated_on(g));
     if (replica == NULL) {
         g->fo.barren_since = s->now;
-        give_up(s, EVENT_ABORT_NO_GOOD_SLAVE);
+        failover_give_up(s, EVENT_ABORT_NO_GOOD_SLAVE);
         return;
     }
     update_event_instance(s->up, EVENT_SELECTED_SLAVE, g, replica, NULL);
     replica->flags |= FLAG_PROMOTED;
     g->fo.promoted = replica;
-    enter(s, FAILOVER_SEND_SLAVEOF_NOONE);
+    failover_enter(s, FAILOVER_SEND_SLAVEOF_NOONE);
     update_event_instance(s->up, EVENT_STATE_SEND_SLAVEOF_NOONE, g, replica, NULL);
 }
 
@@ -362,16 +385,18 @@ static void run_send_noone(struct step *s)
 {
     struct group *g = s->g;
     struct instance *promoted = g->fo.promoted;
+    if (coordinated_send(s))
+        return;
     if (!promoted->live.cmd_up) {
-        if (timed_out(s))
-            give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
+        if (failover_timed_out(s))
+            failover_give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
         return;
     }
     slaveof(s, promoted, NULL);
     update_event_instance(s->up, EVENT_STATE_WAIT_PROMOTION, g, promoted, NULL);
     g->fo.exec_ok = g->fo.lost_exec = false;
     g->fo.next_poll = s->now + POLL_FIRST;
-    enter(s, FAILOVER_WAIT_PROMOTION);
+    failover_enter(s, FAILOVER_WAIT_PROMOTION);
 }
 
 /* Whether INFO of the promoted replica is asked for more often than periodically. */
@@ -385,12 +410,16 @@ static bool polls_promoted(const struct group *g)
 static void run_wait_promotion(struct step *s)
 {
     struct failover *fo = &s->g->fo;
-    if (timed_out(s)) {
-        give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
+    if (fo->coordinated) {
+        coordinated_wait(s);
+        return;
+    }
+    if (failover_timed_out(s)) {
+        failover_give_up(s, EVENT_ABORT_SLAVE_TIMEOUT);
         return;
     }
     if (polls_promoted(s->g) && s->now >= fo->next_poll) {
-        fo->next_poll = s->now + poll_gap(fo->changed, s->now);
+        fo->next_poll = s->now + failover_poll_gap(fo->changed, s->now);
         group_poll(s, fo->promoted);
     }
 }
@@ -400,7 +429,9 @@ void failover_promoted(struct step *s)
     struct group *g = s->g;
     update_event_instance(s->up, EVENT_PROMOTED_SLAVE, g, g->fo.promoted, NULL);
     update_add(s->up, ACTION_CRASH_POINT)->leader = false;
-    enter(s, FAILOVER_RECONF_SLAVES);
+    if (g->fo.coordinated)
+        coordinated_settle(s);
+    failover_enter(s, FAILOVER_RECONF_SLAVES);
     update_event_instance(s->up, EVENT_STATE_RECONF_SLAVES, g, g->master, NULL);
 }
 
@@ -466,7 +497,7 @@ static void reconf_poll(struct step *s)
         if (!polls_replica(replica))
             continue;
         group_poll(s, replica);
-        const ms_t own = poll_gap(replica->reconf_sent_at, s->now);
+        const ms_t own = failover_poll_gap(replica->reconf_sent_at, s->now);
         gap = own < gap ? own : gap;
     }
     g->fo.next_poll = s->now + gap;
@@ -515,7 +546,7 @@ static void run_reconf(struct step *s)
         if (!(g->replicas[i]->flags & (FLAG_PROMOTED | FLAG_RECONF_DONE | FLAG_S_DOWN)))
             left = true;
     }
-    const bool timeout = timed_out(s);
+    const bool timeout = failover_timed_out(s);
     if (left && !timeout)
         return;
     if (timeout)
@@ -523,7 +554,7 @@ static void run_reconf(struct step *s)
     update_event_instance(s->up, EVENT_FAILOVER_END, g, g->master, NULL);
     if (timeout)
         reconf_best_effort(s);
-    enter(s, FAILOVER_UPDATE_CONFIG);
+    failover_enter(s, FAILOVER_UPDATE_CONFIG);
 }
 
 static void run_update_config(struct step *s)
@@ -598,7 +629,7 @@ void failover_exec(struct step *s, struct instance *inst, bool ok)
 {
     struct failover *fo = &s->g->fo;
     inst->live.link_activity = s->now;
-    if (inst == fo->promoted && fo->state == FAILOVER_WAIT_PROMOTION) {
+    if (inst == fo->promoted && fo->state == FAILOVER_WAIT_PROMOTION && !fo->coordinated) {
         fo->exec_ok = fo->exec_ok || ok;
         fo->lost_exec = !fo->exec_ok;
         fo->next_poll = s->now + POLL_FIRST;
@@ -610,7 +641,11 @@ void failover_exec(struct step *s, struct instance *inst, bool ok)
 void failover_link_cut(struct step *s, const struct instance *inst)
 {
     struct failover *fo = &s->g->fo;
-    if (inst == fo->promoted && fo->state == FAILOVER_WAIT_PROMOTION && !fo->exec_ok)
+    if (fo->state != FAILOVER_WAIT_PROMOTION)
+        return;
+    if (fo->coordinated)
+        coordinated_link_cut(s, inst);
+    else if (inst == fo->promoted && !fo->exec_ok)
         fo->lost_exec = true;
 }
 
@@ -623,7 +658,8 @@ static void promotion_info(struct step *s, struct instance *promoted)
             adopt_propose(s, fo->epoch, &promoted->addr, NULL);
         return;
     }
-    if (fo->lost_exec && promoted->live.cmd_up && s->now - promoted->reconf_sent_at >= POLL_LAST) {
+    if (!fo->coordinated && fo->lost_exec && promoted->live.cmd_up &&
+        s->now - promoted->reconf_sent_at >= POLL_LAST) {
         fo->lost_exec = false;
         slaveof(s, promoted, NULL);
     }
@@ -698,8 +734,10 @@ ms_t failover_deadline(const struct group *g, ms_t now)
     case FAILOVER_SELECT_SLAVE:
         return fo->next_poll;
     case FAILOVER_SEND_SLAVEOF_NOONE:
-        return timeout;
+        return fo->coordinated ? coordinated_deadline(g) : timeout;
     case FAILOVER_WAIT_PROMOTION:
+        if (fo->coordinated)
+            return coordinated_deadline(g);
         return polls_promoted(g) && fo->next_poll < timeout ? fo->next_poll : timeout;
     case FAILOVER_RECONF_SLAVES:
         at = reconf_deadline(g);

@@ -239,6 +239,7 @@ void group_stop(struct group *g, ms_t now, struct update *up)
     up->view_changed = true;
     group_ballot(&s, BALLOT_REMOVE, 0, NULL);
     update_event_instance(up, EVENT_UNMONITOR, g, g->master, NULL);
+    coordinated_undo(&s);
     failover_clear(g, now);
     g->fo.wished = false;
     g->commit = (struct group_commit){0};
@@ -356,6 +357,9 @@ static void step_heavy(struct step *s, const struct group_event *ev)
     case GROUP_EXEC:
         failover_exec(s, ev->inst, ev->ok);
         return;
+    case GROUP_HANDOVER:
+        coordinated_answer(s, ev->inst, ev->ok);
+        return;
     case GROUP_PEER:
         down_peer(s, ev->inst, ev->live);
         return;
@@ -369,7 +373,7 @@ static void step_heavy(struct step *s, const struct group_event *ev)
         outcome(s, ev->outcome);
         return;
     case GROUP_FAILOVER:
-        failover_command(s);
+        failover_command(s, ev->coordinated);
         return;
     case GROUP_RESET:
         adopt_reset(s);
@@ -498,5 +502,5 @@ uint32_t group_usable(const struct group *g, bool *quorum, bool *majority)
 
 struct instance *group_best_replica(const struct group *g, ms_t now)
 {
-    return failover_select(g, now);
+    return failover_select(g, now, false);
 }

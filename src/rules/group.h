@@ -4,7 +4,8 @@
  *
  * Thread: the shard that owns the group. In the simulator: a simulated shard's step.
  * Files: group.c (life, members, dispatch), down.c (links, schedule, s_down, o_down, asks,
- * deadline), discovery.c (INFO, hello, sentinels), failover.c (attempts, state machine), adopt.c
+ * deadline), discovery.c (INFO, hello, sentinels), failover.c (attempts, state machine),
+ * coordinated.c (its hand-over by FAILOVER), adopt.c
  * (configurations that take effect, RESET, quarrels), update.c (actions); group_inner.h is theirs.
  */
 #pragma once
@@ -48,6 +49,9 @@ struct failover {
     enum failover_state state;
     bool wished;       /* BALLOT_WANT is out, no OUTCOME_STARTED yet */
     bool forced;       /* by SENTINEL FAILOVER */
+    bool coordinated;  /* with COORDINATED: the master is asked to hand over */
+    bool undoing;      /* and now to take it back */
+    ms_t handover_end; /* then it is asked to take it back */
     bool deaf;         /* the last attempt was lost because no majority could be reached */
     uint64_t epoch;    /* of the attempt, 0: none */
     ms_t started;      /* of the last attempt, ours or one we voted for (protocol.md §6) */
@@ -118,7 +122,13 @@ enum action_kind {
                           sentinel is a PUBLISH through its peer link. The hello's text is the
                           published view's (struct group_view), rendered when sent. */
     ACTION_SLAVEOF,    /* inst, addr (port 0: NO ONE): the transaction of protocol.md §7.3;
-                          answered by GROUP_EXEC */
+                          answered by GROUP_EXEC. failing: FAILOVER ABORT goes before it */
+    ACTION_HANDOVER,   /* master inst, addr, timeout: MULTI, CLIENT PAUSE timeout WRITE, FAILOVER TO
+                          addr TIMEOUT timeout, EXEC; answered by GROUP_HANDOVER. Where the master
+                          takes the pause but not the rest the host ends the pause */
+    ACTION_HANDOVER_ABORT, /* inst: FAILOVER ABORT, CLIENT UNPAUSE; what comes of it INFO tells */
+    ACTION_SETTLE, /* inst: its role has changed by FAILOVER: MULTI, CONFIG REWRITE, CLIENT KILL
+                      TYPE normal and pubsub, CLIENT UNPAUSE, EXEC; answered by GROUP_EXEC */
     ACTION_SCRIPT_KILL, /* inst */
     ACTION_ASK,         /* sentinel inst: IS-MASTER-DOWN-BY-ADDR addr epoch, with our runid when
                            vote, else "*"; answered by GROUP_ANSWER */
@@ -141,7 +151,8 @@ struct action {
     struct instance *inst; /* valid until the ACTION_FORGET that names it has been handled */
     enum link_kind link;
     unsigned send;
-    bool vote, leader;
+    bool vote, leader, failing;
+    ms_t timeout;
     enum event_type type;
     enum event_level level;
     uint64_t epoch;
@@ -161,9 +172,11 @@ struct update {
     bool view_changed; /* publish group_view() before anything else is done */
     enum group_reply { /* of GROUP_FAILOVER */
                        GROUP_OK,
-                       GROUP_INPROG,      /* -INPROG Failover already in progress */
-                       GROUP_NOGOODSLAVE, /* -NOGOODSLAVE No suitable replica to promote */
-                       GROUP_TWIN,        /* design.md §4.11 */
+                       GROUP_INPROG,        /* -INPROG Failover already in progress */
+                       GROUP_NOGOODSLAVE,   /* -NOGOODSLAVE No suitable replica to promote */
+                       GROUP_TWIN,          /* design.md §4.11 */
+                       GROUP_NOGOODPRIMARY, /* COORDINATED: the master does not know FAILOVER */
+                       GROUP_PRIMARY_DOWN,  /* COORDINATED: it is down, or no master */
     } reply;
 };
 void update_init(struct update *up);
@@ -193,12 +206,13 @@ enum group_event_kind {
     GROUP_INFO,             /* inst, info */
     GROUP_HELLO,            /* hello, of this group's name */
     GROUP_EXEC,             /* inst, ok: the transaction of ACTION_SLAVEOF was answered */
+    GROUP_HANDOVER,         /* master inst, ok: ACTION_HANDOVER was answered */
     GROUP_PEER,             /* sentinel inst, live: its shared link's liveness changed */
     GROUP_ANSWER,           /* sentinel inst, down, leader, epoch: it answered an ASK */
     GROUP_ASKED,            /* sentinel inst, or NULL where it is doubtful who asks: a stock peer
                                asked about our master's address: evidence (design.md §4.7) */
     GROUP_OUTCOME,          /* outcome */
-    GROUP_FAILOVER,         /* SENTINEL FAILOVER; see update.reply */
+    GROUP_FAILOVER,         /* SENTINEL FAILOVER, coordinated; see update.reply */
     GROUP_RESET,            /* SENTINEL RESET matched */
     GROUP_SET,              /* settings */
     GROUP_RECONNECT,        /* auth changed: reopen the links to master and replicas */
@@ -212,7 +226,7 @@ struct group_event {
     struct instance *inst;
     enum link_kind link;
     enum ping_reply ping;
-    bool ok, down;
+    bool ok, down, coordinated;
     uint64_t epoch;
     struct runid runid; /* or the leader of an ANSWER, empty for "*" */
     struct address addr;

@@ -82,7 +82,7 @@ void discovery_invalid(struct step *s, const struct runid *id, const struct addr
 void discovery_drop(struct step *s, struct instance *sentinel);
 
 /* --- failover.c -------------------------------------------------------------------------- */
-void failover_command(struct step *s); /* SENTINEL FAILOVER */
+void failover_command(struct step *s, bool coordinated); /* SENTINEL FAILOVER */
 /* Wishes for an attempt when it is time, and logs the delay when it is not. */
 void failover_want(struct step *s);
 /* Takes all the steps that can be taken now. */
@@ -102,8 +102,38 @@ void failover_abort(struct step *s);
 void failover_cancel(struct step *s);
 /* Forgets it; the elector knows already. Delays stay. */
 void failover_clear(struct group *g, ms_t now);
-struct instance *failover_select(const struct group *g, ms_t now);
+/* The replica to promote. linked: of those whose replication link is up. */
+struct instance *failover_select(const struct group *g, ms_t now, bool linked);
 ms_t failover_deadline(const struct group *g, ms_t now);
+void failover_enter(struct step *s, enum failover_state state);
+void failover_begin_select(struct step *s);
+/* Whether the present state has lasted for failover-timeout. */
+bool failover_timed_out(const struct step *s);
+/* The event, and failover_abort(). */
+void failover_give_up(struct step *s, enum event_type type);
+/* Distance of the next look at something that began `since`. */
+ms_t failover_poll_gap(ms_t since, ms_t now);
+
+/* --- coordinated.c: SENTINEL FAILOVER … COORDINATED ----------------------------------------- */
+/* Whether the master can be asked to hand over. */
+bool coordinated_possible(const struct group *g);
+/* Whether the attempt is one, and the master not o_down: then it goes on as any other. */
+bool coordinated_on(const struct group *g);
+/* In send_slaveof_noone. False: the attempt is an ordinary one. */
+bool coordinated_send(struct step *s);
+void coordinated_wait(struct step *s); /* in wait_promotion */
+void coordinated_answer(struct step *s, struct instance *inst, bool ok);
+void coordinated_link_cut(struct step *s, const struct instance *inst);
+/* INFO of the master has just been stored. */
+void coordinated_info(struct step *s);
+/* The promotion is durable: clients of both must look for the master anew. */
+void coordinated_settle(struct step *s);
+/* Takes the hand-over back, if one was asked for and has not come to its end. */
+void coordinated_undo(struct step *s);
+/* Whether inst holds back writes, PUBLISH among them, on our behalf: a hello sent to it now would
+ * block the link it goes through. */
+bool coordinated_pauses(const struct group *g, const struct instance *inst);
+ms_t coordinated_deadline(const struct group *g);
 
 /* --- adopt.c ----------------------------------------------------------------------------- */
 /* Has it made durable: nothing shows before adopt_config(). sentinel NULL: our own promotion. */

@@ -124,6 +124,9 @@ static bool parse_common(struct info *info, struct slice key, struct slice value
             info->role = ROLE_REPLICA;
     } else if (is_replica_key(key)) {
         add_replica(info, value);
+    } else if (slice_is(key, "master_failover_state")) {
+        info->failover_known = true;
+        info->failing_over = !slice_is(value, "no-failover");
     } else {
         return false;
     }

@@ -19,6 +19,8 @@ struct info {
     uint64_t repl_offset;   /* slave_repl_offset */
     uint32_t priority;      /* slave_priority, 100 when absent */
     bool announced;         /* replica_announced, true when absent */
+    bool failover_known;    /* master_failover_state is there: the server knows FAILOVER */
+    bool failing_over;      /* and it says that one is going on */
     uint32_t replica_count; /* slaveN lines with a usable address */
     uint32_t replicas_ignored; /* malformed, port 0, or beyond LIMIT_REPLICAS */
     struct address replicas[LIMIT_REPLICAS];

@@ -152,6 +152,7 @@ void instance_flags(const struct instance *inst, char out[INSTANCE_FLAGS_TEXT])
         {FLAG_RECONF_INPROG, "reconf_inprog"},
         {FLAG_RECONF_DONE, "reconf_done"},
         {FLAG_FORCE_FAILOVER, "force_failover"},
+        {FLAG_COORDINATED_FAILOVER, "coordinated_failover"},
         {FLAG_SCRIPT_KILL_SENT, "script_kill_sent"},
         {FLAG_MASTER_REBOOT, "master_reboot"},
     };

@@ -22,8 +22,9 @@ enum instance_flag {
     FLAG_RECONF_INPROG = 1 << 6,
     FLAG_RECONF_DONE = 1 << 7,
     FLAG_FORCE_FAILOVER = 1 << 8,
-    FLAG_SCRIPT_KILL_SENT = 1 << 9,
-    FLAG_MASTER_REBOOT = 1 << 10,
+    FLAG_COORDINATED_FAILOVER = 1 << 9, /* Valkey 9 */
+    FLAG_SCRIPT_KILL_SENT = 1 << 10,
+    FLAG_MASTER_REBOOT = 1 << 11,
 };
 
 /* How a reply to PING counts (protocol.md §3). */
@@ -77,11 +78,13 @@ struct instance {
     ms_t next_ping, next_info, next_hello;
 
     /* From INFO; masters and replicas. */
-    ms_t info_at;      /* last INFO reply, 0: none yet */
-    bool info_pending; /* an INFO is out on the present link, unanswered */
-    enum role role;    /* as reported; ROLE of its kind before the first INFO */
-    ms_t role_since;   /* when the reported role last changed */
-    ms_t reboot_at;    /* run_id changed then (master-reboot-down-after-period), 0: no */
+    ms_t info_at;        /* last INFO reply, 0: none yet */
+    bool info_pending;   /* an INFO is out on the present link, unanswered */
+    enum role role;      /* as reported; ROLE of its kind before the first INFO */
+    ms_t role_since;     /* when the reported role last changed */
+    ms_t reboot_at;      /* run_id changed then (master-reboot-down-after-period), 0: no */
+    bool failover_known; /* it knows FAILOVER */
+    ms_t failing_since;  /* it says it is handing over, by FAILOVER, since then; 0: it is not */
 
     /* From INFO; replicas. */
     struct address master;          /* reported master */

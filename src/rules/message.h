@@ -21,7 +21,8 @@ enum ballot_kind {
     BALLOT_MEMBER_DROP, /* runid: it was removed (RESET, replaced id) */
     BALLOT_MEMBER_DOWN, /* runid: it is s_down here */
     BALLOT_MEMBER_UP,   /* runid: it is no longer */
-    BALLOT_WANT,        /* the group wants an attempt; forced: SENTINEL FAILOVER */
+    BALLOT_WANT,        /* the group wants an attempt; forced: SENTINEL FAILOVER; majority:
+                           COORDINATED, which does not go on without one */
     BALLOT_CANCEL,  /* wish or attempt is off: RESET, REMOVE, newer configuration, o_down over */
     BALLOT_END,     /* the failover ended here, or the new master was adopted: leases end */
     BALLOT_REQUEST, /* a peer asks: runid = candidate, epoch; answered to reply_to */
@@ -46,7 +47,7 @@ struct ballot {
             uint64_t config_epoch;
         } terms;
         struct { /* WANT */
-            bool forced;
+            bool forced, majority;
         } want;
         struct reply_to reply_to; /* REQUEST */
         uint64_t heard;           /* ANSWER, 0: not known */

@@ -36,6 +36,8 @@ bool select_fit(const struct select_input *in, const struct instance *replica)
         return false;
     if (replica->priority == 0 || !info_fresh(in, replica))
         return false;
+    if (in->linked && (replica->role != ROLE_REPLICA || !replica->master_link_up))
+        return false;
     return replica->master_link_down <= link_down_max(in);
 }
 

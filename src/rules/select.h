@@ -13,6 +13,7 @@ struct select_input {
     ms_t now;
     ms_t master_sdown_since; /* 0 while the master is not s_down (manual failover) */
     ms_t down_after;
+    bool linked;       /* only replicas whose link to the master is up */
     ms_t outage_since; /* start of this outage: a replica that turned master after it is first */
 };
 

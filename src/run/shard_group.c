@@ -251,7 +251,16 @@ static void act(struct shard *s, struct group_host *gh, struct action *a)
         act_send(s, gh, a);
         break;
     case ACTION_SLAVEOF:
-        server_slaveof(s, gh, a->inst, &a->addr);
+        server_slaveof(s, gh, a->inst, &a->addr, a->failing);
+        break;
+    case ACTION_HANDOVER:
+        server_handover(s, gh, a->inst, &a->addr, a->timeout);
+        break;
+    case ACTION_HANDOVER_ABORT:
+        server_handover_abort(s, gh, a->inst);
+        break;
+    case ACTION_SETTLE:
+        server_settle(s, gh, a->inst);
         break;
     case ACTION_SCRIPT_KILL:
         server_script_kill(gh, a->inst);

@@ -83,6 +83,8 @@ enum link_tag {
     TAG_PUBLISH,
     TAG_IGNORE, /* inside a transaction, SCRIPT KILL */
     TAG_EXEC,
+    TAG_HANDOVER, /* inside its transaction: an error is told */
+    TAG_HANDOVER_EXEC,
     TAG_ASK,
     TAG_MYID,
 };
@@ -150,7 +152,12 @@ void server_close(struct instance *inst, enum link_kind kind);
 void server_forget(struct instance *inst);
 void server_send(struct shard *s, struct group_host *gh, struct instance *inst, unsigned what);
 void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
-                    const struct address *to);
+                    const struct address *to, bool failing);
+/* The transactions of ACTION_HANDOVER, ACTION_HANDOVER_ABORT and ACTION_SETTLE. */
+void server_handover(struct shard *s, struct group_host *gh, struct instance *inst,
+                     const struct address *to, ms_t timeout);
+void server_handover_abort(struct shard *s, struct group_host *gh, struct instance *inst);
+void server_settle(struct shard *s, struct group_host *gh, struct instance *inst);
 void server_script_kill(struct group_host *gh, struct instance *inst);
 /* LETTER_LINK_LOST: tells the group, unless the link has been opened anew. */
 void server_lost(struct shard *s, const struct letter *letter);

@@ -19,6 +19,17 @@ static void server_event(struct server *sv, struct group_event *ev)
     shard_step(s, sv->gh, ev);
 }
 
+static bool command(struct server *sv, uint8_t tag, int argc, const char **argv)
+{
+    struct shard *s = sv->shard;
+    if (sv->cmd == NULL) {
+        return false;
+    }
+    argv[0] = group_texts_command(&sv->gh->sg.texts, argv[0]);
+    s->counters.link_commands++;
+    return link_command(sv->cmd, tag, 0, argc, argv, NULL);
+}
+
 /* --- what came back -------------------------------------------------------------------------- */
 
 /* How a reply to PING counts (protocol.md §3). */
@@ -84,6 +95,40 @@ static void info_arrived(struct server *sv, const redisReply *reply)
     server_event(sv, &ev);
 }
 
+/* Why a master does not hand over: the operator who asked for it must know. */
+static void tell_refusal(struct server *sv, const redisReply *reply)
+{
+    char why[200];
+    size_t len = 0;
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return;
+    }
+    for (; len < (size_t)reply->len && len < sizeof why - 1; len++) {
+        char c = reply->str[len];
+        why[len] = (char)(c >= ' ' && c <= '~' ? c : '.');
+    }
+    why[len] = '\0';
+    shard_log(sv->shard, EVENT_WARNING, "The master of '%s' refuses to hand over: %s",
+              sv->gh->sg.group->name, why);
+}
+
+/* EXEC of CLIENT PAUSE and FAILOVER was answered. */
+static bool handover_taken(struct server *sv, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
+        return false; /* what was wrong came with the command itself */
+    }
+    tell_refusal(sv, reply->element[0]);
+    tell_refusal(sv, reply->element[1]);
+    if (reply->element[1]->type != REDIS_REPLY_ERROR) {
+        return true;
+    }
+    if (reply->element[0]->type != REDIS_REPLY_ERROR) {
+        (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CLIENT", "UNPAUSE"});
+    }
+    return false;
+}
+
 static void cmd_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply)
 {
     struct server *sv = owner;
@@ -99,6 +144,13 @@ static void cmd_reply(void *owner, uint8_t tag, uint64_t arg, const redisReply *
     case TAG_INFO:
         info_arrived(sv, reply);
         return;
+    case TAG_HANDOVER:
+        tell_refusal(sv, reply);
+        break;
+    case TAG_HANDOVER_EXEC:
+        ev.kind = GROUP_HANDOVER;
+        ev.ok = handover_taken(sv, reply);
+        break;
     case TAG_EXEC:
         ev.kind = GROUP_EXEC;
         ev.ok = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
@@ -341,17 +393,6 @@ void server_forget(struct instance *inst)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-static bool command(struct server *sv, uint8_t tag, int argc, const char **argv)
-{
-    struct shard *s = sv->shard;
-    if (sv->cmd == NULL) {
-        return false;
-    }
-    argv[0] = group_texts_command(&sv->gh->sg.texts, argv[0]);
-    s->counters.link_commands++;
-    return link_command(sv->cmd, tag, 0, argc, argv, NULL);
-}
-
 /* Remembers how our hellos begin: address, port, id. A third of all that arrive begin so. */
 static void note_prefix(struct shard *s, const char *text)
 {
@@ -412,29 +453,88 @@ void server_send(struct shard *s, struct group_host *gh, struct instance *inst, 
     }
 }
 
-void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
-                    const struct address *to)
+/* All of a transaction or nothing: half of one would leave the link inside MULTI. */
+static bool transaction(struct shard *s, struct group_host *gh, struct instance *inst,
+                        uint32_t commands)
 {
     struct server *sv = server_of(s, gh, inst);
+    if (sv->cmd != NULL && link_pending(sv->cmd) + commands <= LIMIT_LINK_PENDING) {
+        return true;
+    }
+    struct letter letter = {.kind = LETTER_LINK_LOST, .gid = gh->sg.group->gid};
+    letter.u.lost = inst->addr;
+    server_close(inst, LINK_CMD);
+    /* By mail: a step is being carried out. */
+    letter_send(s->process, s->index, s->index, &letter, POST_MUST);
+    return false;
+}
+
+/* So that its clients ask a sentinel who is master, and the server remembers its role. */
+static void rewrite_and_kill(struct server *sv)
+{
+    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CONFIG", "REWRITE"});
+    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "normal"});
+    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub"});
+}
+
+void server_slaveof(struct shard *s, struct group_host *gh, struct instance *inst,
+                    const struct address *to, bool failing)
+{
     char port[8];
     const char *host = to->port != 0 ? to->ip : "NO";
 
     (void)snprintf(port, sizeof port, "%u", (unsigned)to->port);
-    /* All of it or nothing: half a transaction would leave the link inside MULTI. */
-    if (sv->cmd == NULL || link_pending(sv->cmd) + 6 > LIMIT_LINK_PENDING) {
-        struct letter letter = {.kind = LETTER_LINK_LOST, .gid = gh->sg.group->gid};
-        letter.u.lost = inst->addr;
-        server_close(inst, LINK_CMD);
-        /* By mail: a step is being carried out. */
-        letter_send(s->process, s->index, s->index, &letter, POST_MUST);
+    if (!transaction(s, gh, inst, failing ? 7 : 6)) {
         return;
     }
+    struct server *sv = inst->host;
     (void)command(sv, TAG_IGNORE, 1, (const char *[]){"MULTI"});
+    if (failing) { /* a server that hands over takes no SLAVEOF */
+        (void)command(sv, TAG_IGNORE, 2, (const char *[]){"FAILOVER", "ABORT"});
+    }
     (void)command(sv, TAG_IGNORE, 3,
                   (const char *[]){"SLAVEOF", host, to->port != 0 ? port : "ONE"});
-    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CONFIG", "REWRITE"});
-    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "normal"});
-    (void)command(sv, TAG_IGNORE, 4, (const char *[]){"CLIENT", "KILL", "TYPE", "pubsub"});
+    rewrite_and_kill(sv);
+    (void)command(sv, TAG_EXEC, 1, (const char *[]){"EXEC"});
+}
+
+void server_handover(struct shard *s, struct group_host *gh, struct instance *inst,
+                     const struct address *to, ms_t timeout)
+{
+    char port[8], time[24];
+
+    (void)snprintf(port, sizeof port, "%u", (unsigned)to->port);
+    (void)snprintf(time, sizeof time, "%lld", (long long)timeout);
+    if (!transaction(s, gh, inst, 4)) {
+        return;
+    }
+    struct server *sv = inst->host;
+    (void)command(sv, TAG_IGNORE, 1, (const char *[]){"MULTI"});
+    /* Writes wait on after the hand-over too, until their connections are closed: clients see a
+     * connection that ends, as in any failover, and no replica that refuses them. */
+    (void)command(sv, TAG_HANDOVER, 4, (const char *[]){"CLIENT", "PAUSE", time, "WRITE"});
+    (void)command(sv, TAG_HANDOVER, 6,
+                  (const char *[]){"FAILOVER", "TO", to->ip, port, "TIMEOUT", time});
+    (void)command(sv, TAG_HANDOVER_EXEC, 1, (const char *[]){"EXEC"});
+}
+
+void server_handover_abort(struct shard *s, struct group_host *gh, struct instance *inst)
+{
+    struct server *sv = server_of(s, gh, inst);
+
+    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"FAILOVER", "ABORT"});
+    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CLIENT", "UNPAUSE"});
+}
+
+void server_settle(struct shard *s, struct group_host *gh, struct instance *inst)
+{
+    if (!transaction(s, gh, inst, 6)) {
+        return;
+    }
+    struct server *sv = inst->host;
+    (void)command(sv, TAG_IGNORE, 1, (const char *[]){"MULTI"});
+    rewrite_and_kill(sv);
+    (void)command(sv, TAG_IGNORE, 2, (const char *[]){"CLIENT", "UNPAUSE"});
     (void)command(sv, TAG_EXEC, 1, (const char *[]){"EXEC"});
 }
 

@@ -47,7 +47,8 @@ def test_replies(two, topic, proto, how):
 
 # What later versions and Valkey added to the lists.
 NEW_IN_HELP = {"NO-TOUCH (ON|OFF)", "SETINFO (LIB-NAME|LIB-VER) <value>"}
-OLD_IN_HELP = {"CONFIG SET <param> <value>": "CONFIG SET <param> <value> [<param> <value> ...]",
+OLD_IN_HELP = {"FAILOVER <master-name>": "FAILOVER <master-name> [COORDINATED]",
+               "CONFIG SET <param> <value>": "CONFIG SET <param> <value> [<param> <value> ...]",
                "CONFIG GET <param>": "CONFIG GET <param> [<param> <param> ...]"}
 
 

@@ -116,9 +116,26 @@ static void send_slaveof(struct world *w, struct group *g, struct action *a)
         return;
     struct msg *m = msg_new(w, MSG_SLAVEOF);
     m->addr = a->addr;
+    m->failing = a->failing;
     net_send(w, c, TO_SERVER, m);
     if (a->addr.port == 0)
         w->count.promotions++;
+}
+
+static void send_handover(struct world *w, struct sentinel *s, struct group *g, struct action *a)
+{
+    static const enum msg_kind kinds[] = {MSG_HANDOVER, MSG_HANDOVER_ABORT, MSG_SETTLE};
+    static const char *const names[] = {"FAILOVER TO", "FAILOVER ABORT", "settle"};
+    const int i = a->kind == ACTION_HANDOVER ? 0 : a->kind == ACTION_HANDOVER_ABORT ? 1 : 2;
+    struct conn **links = a->inst->host;
+    struct conn *c = links == NULL ? NULL : links[LINK_CMD];
+    trace(w, (int)s->index, "m%u %s %s %s", g->gid, a->inst->addr.ip, names[i], a->addr.ip);
+    if (c == NULL || !c->up)
+        return;
+    struct msg *m = msg_new(w, kinds[i]);
+    m->addr = a->addr;
+    m->epoch = (uint64_t)a->timeout;
+    net_send(w, c, TO_SERVER, m);
 }
 
 static void ask(struct world *w, struct sentinel *s, struct group *g, struct action *a)
@@ -177,6 +194,11 @@ static void act(struct world *w, struct sentinel *s, struct group *g, struct act
         trace(w, (int)s->index, "m%u SLAVEOF %s:%u -> %s:%u", g->gid, a->inst->addr.ip,
               a->inst->addr.port, a->addr.ip, a->addr.port);
         send_slaveof(w, g, a);
+        break;
+    case ACTION_HANDOVER:
+    case ACTION_HANDOVER_ABORT:
+    case ACTION_SETTLE:
+        send_handover(w, s, g, a);
         break;
     case ACTION_SCRIPT_KILL:
         break;

@@ -130,7 +130,7 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
     case BALLOT_ADD:
     case BALLOT_REMOVE:
         m->member_count = 0;
-        m->forced = false;
+        m->forced = m->elected = false;
         m->ended = true;
         m->wished_at = 0;
         if (b->kind == BALLOT_ADD)
@@ -159,6 +159,8 @@ static void mirror_ballot(struct world *w, struct mirror *m, const struct ballot
     }
     case BALLOT_WANT:
         m->forced |= b->u.want.forced;
+        if (b->u.want.forced)
+            m->elected = b->u.want.majority;
         if (m->wished_at == 0)
             m->wished_at = w->now;
         break;
@@ -280,8 +282,8 @@ static void elected(struct world *w, struct sentinel *s, const struct outcome *o
             check_fail(w, VERDICT_LIVENESS, "election-storm", "%u elections of m%u in %lld ms",
                        w->elections_of[o->gid], o->gid, (long long)(w->now - w->phase_since));
     }
-    const bool forced = m->forced;
-    m->forced = false;
+    const bool forced = m->forced && !m->elected;
+    m->forced = m->elected = false;
     if (votes < needed) {
         if (!forced)
             check_fail(w, VERDICT_SAFETY, "leader-without-majority",
@@ -313,7 +315,7 @@ static void decided(struct world *w, struct sentinel *s, size_t first)
         else if (o->kind == OUTCOME_ELECTED)
             elected(w, s, o);
         else if (o->kind == OUTCOME_LOST) {
-            s->mirrors[o->gid].forced = false;
+            s->mirrors[o->gid].forced = s->mirrors[o->gid].elected = false;
             s->mirrors[o->gid].wished_at = 0;
         }
     }
@@ -447,9 +449,8 @@ void check_step(struct world *w, struct sentinel *s, const struct group *g)
 void check_action(struct world *w, struct sentinel *s, const struct group *g,
                   const struct action *a)
 {
-    if (a->kind == ACTION_SLAVEOF && g->env->tilt)
-        check_fail(w, VERDICT_SAFETY, "acts-in-tilt", "s%u sends SLAVEOF for m%u in TILT", s->index,
-                   g->gid);
+    if ((a->kind == ACTION_SLAVEOF || a->kind == ACTION_HANDOVER) && g->env->tilt)
+        check_fail(w, VERDICT_SAFETY, "acts-in-tilt", "s%u acts for m%u in TILT", s->index, g->gid);
     if (a->kind != ACTION_EVENT || a->type != EVENT_ODOWN)
         return;
     unsigned down = 0, quorum = 0;

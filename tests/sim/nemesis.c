@@ -124,6 +124,24 @@ static void operator_failover(struct world *w)
              (first + 1 + (uint32_t)draw(w, w->p.sentinels - 1)) % w->p.sentinels, gid);
 }
 
+static void operator_coordinated(struct world *w)
+{
+    const uint32_t gid = random_group(w);
+    plan(w, 0, PLAN_COORDINATED, (uint32_t)draw(w, w->p.sentinels), gid);
+    /* What may happen meanwhile to those who take part in it. */
+    struct server *v = draw(w, 2) == 0 ? present_master(w, gid) : random_server(w, gid);
+    const ms_t in = draw_between(w, 0, chance(w, 500) ? 300 : 1500);
+    const uint64_t fate = draw(w, 4);
+    if (v == NULL || fate > 1)
+        return;
+    if (fate == 0)
+        plan(w, in, PLAN_SERVER_KILL, v->index, 0);
+    else
+        plan(w, in, PLAN_SERVER_HANG, v->index, 0);
+    plan(w, in + draw_between(w, 500, 15000), fate == 0 ? PLAN_SERVER_START : PLAN_SERVER_RESUME,
+         v->index, 0);
+}
+
 static void operator_remove(struct world *w, struct sentinel *s, uint32_t gid, ms_t in)
 {
     if (s->stock) /* its votes after REMOVE are not ours to judge */
@@ -284,6 +302,9 @@ static void act(struct world *w, enum fault f)
     case FAULT_FAILOVER:
         operator_failover(w);
         break;
+    case FAULT_COORDINATED:
+        operator_coordinated(w);
+        break;
     case FAULT_RESET:
         plan(w, 0, PLAN_RESET, (uint32_t)draw(w, w->p.sentinels), random_group(w));
         break;
@@ -372,7 +393,8 @@ void nemesis_elected(struct world *w, struct sentinel *s, uint32_t gid)
         break;
     case 1:
         if (fault_on(&w->p, FAULT_FAILOVER))
-            plan(w, in, PLAN_FAILOVER, (uint32_t)draw(w, w->p.sentinels), gid);
+            plan(w, in, draw(w, 2) == 0 ? PLAN_FAILOVER : PLAN_COORDINATED,
+                 (uint32_t)draw(w, w->p.sentinels), gid);
         break;
     case 2:
         if (fault_on(&w->p, FAULT_KILL_SERVER))
@@ -413,6 +435,8 @@ static void plan_on_sentinel(struct world *w, enum plan_kind kind, struct sentin
         trace(w, (int)s->index, "changes places with s%u", b);
     } else if (kind == PLAN_FAILOVER) {
         sentinel_command(w, s, b, COMMAND_FAILOVER, 0);
+    } else if (kind == PLAN_COORDINATED) {
+        sentinel_command(w, s, b, COMMAND_COORDINATED, 0);
     } else if (kind == PLAN_RESET) {
         sentinel_command(w, s, b, COMMAND_RESET, 0);
     } else if (kind == PLAN_REMOVE) {
@@ -431,6 +455,10 @@ void nemesis_plan(struct world *w, const struct event *ev)
     case PLAN_SERVER_RESUME:
         w->servers[ev->a].hung = false;
         break;
+    case PLAN_SERVER_HANG:
+        if (w->phase == PHASE_TROUBLE)
+            w->servers[ev->a].hung = w->servers[ev->a].alive;
+        break;
     case PLAN_SERVER_KILL:
         if (w->phase == PHASE_TROUBLE)
             server_kill(w, &w->servers[ev->a], true);
@@ -448,6 +476,7 @@ void nemesis_plan(struct world *w, const struct event *ev)
     case PLAN_REMOVE:
     case PLAN_RESET:
     case PLAN_FAILOVER:
+    case PLAN_COORDINATED:
         plan_on_sentinel(w, kind, &w->sentinels[ev->a], ev->b);
         break;
     }
@@ -555,7 +584,7 @@ static void tend_masterless(struct world *w, uint32_t gid, struct server *master
             group_best_replica(s->groups[gid], w->now) != NULL)
             return;
     }
-    server_slaveof(w, master, &no_one);
+    (void)server_slaveof(w, master, &no_one);
 }
 
 /* What no sentinel can know, an operator must do: monitor again what is not monitored, put right
@@ -582,7 +611,7 @@ void nemesis_tend(struct world *w)
             if (v == master || !v->alive || known_there(w, v, &newest->current))
                 continue;
             if (v->is_master || v->master != master->index)
-                server_slaveof(w, v, &master->addr);
+                (void)server_slaveof(w, v, &master->addr);
         }
     }
 }

@@ -66,11 +66,14 @@ void server_start(struct world *w, struct server *v)
     v->link_up = false;
     v->link_down_since = w->now;
     v->link_next = w->now;
+    v->handing = v->handed = false;
     v->loading_until = w->now + draw_between(w, 0, 1500);
 }
 
-void server_slaveof(struct world *w, struct server *v, const struct address *addr)
+bool server_slaveof(struct world *w, struct server *v, const struct address *addr)
 {
+    if (v->handing)
+        return false;
     struct server *to = addr->port == 0 ? NULL : server_at(w, addr);
     trace(w, -1, "server %u (m%u) becomes %s %d", v->index, v->gid,
           to == NULL ? "master" : "replica of", to == NULL ? -1 : (int)to->index);
@@ -85,6 +88,76 @@ void server_slaveof(struct world *w, struct server *v, const struct address *add
     }
     v->saved_is_master = v->is_master;
     v->saved_master = v->master;
+    return true;
+}
+
+/* --- FAILOVER ------------------------------------------------------------------------------------
+ */
+static void follow(struct world *w, struct server *v, uint32_t master)
+{
+    v->is_master = false;
+    v->master = master;
+    v->link_up = false;
+    v->link_down_since = w->now;
+    v->link_next = w->now;
+}
+
+static bool server_handover(struct world *w, struct server *v, const struct address *addr,
+                            ms_t time)
+{
+    const struct server *to = server_at(w, addr);
+    if (!v->is_master || v->handing || to == NULL || !to->alive || to->is_master ||
+        to->master != v->index || !to->link_up)
+        return false;
+    trace(w, -1, "server %u (m%u) hands over to %u", v->index, v->gid, to->index);
+    v->handing = true;
+    v->handed = false;
+    v->handing_to = to->index;
+    v->handing_until = w->now + time;
+    return true;
+}
+
+void server_handover_abort(struct world *w, struct server *v)
+{
+    if (!v->handing)
+        return;
+    trace(w, -1, "server %u (m%u) hands over no more", v->index, v->gid);
+    v->handing = false;
+    v->is_master = v->is_master || v->handed;
+}
+
+static bool reaches(struct world *w, const struct server *a, const struct server *b)
+{
+    return b->alive && !b->hung && b->loading_until <= w->now &&
+           !net_blocked(w, SIM_SENTINELS + a->index, SIM_SENTINELS + b->index) &&
+           !net_blocked(w, SIM_SENTINELS + b->index, SIM_SENTINELS + a->index);
+}
+
+/* First it waits for the replica, then it is one itself, until the other has agreed to be master:
+ * for that there is no time limit. */
+static void hand_over(struct world *w, struct server *v)
+{
+    struct server *to = &w->servers[v->handing_to];
+    const bool here = reaches(w, v, to);
+    if (!v->handed) {
+        if (here && !to->is_master && to->master == v->index && to->link_up) {
+            to->offset = v->offset;
+            v->handed = true;
+            follow(w, v, to->index);
+        } else if (w->now >= v->handing_until) {
+            server_handover_abort(w, v);
+        }
+        return;
+    }
+    if (!here)
+        return;
+    if (to->is_master || to->master != v->index) { /* it has another master, or is one: no */
+        server_handover_abort(w, v);
+        return;
+    }
+    trace(w, -1, "server %u (m%u) is master in place of %u", to->index, v->gid, v->index);
+    to->is_master = true;
+    v->handing = false;
 }
 
 /* --- replication -------------------------------------------------------------------------------
@@ -104,6 +177,8 @@ void server_replicate(struct world *w)
 {
     for (uint32_t i = 0; i < w->server_count; i++) {
         struct server *v = &w->servers[i];
+        if (v->alive && !v->hung && v->handing)
+            hand_over(w, v);
         if (!v->alive || v->hung || v->is_master)
             continue;
         const bool possible = link_possible(w, v);
@@ -180,6 +255,7 @@ static struct info_box *info_make(struct world *w, const struct server *v)
     b->role = v->is_master ? ROLE_MASTER : ROLE_REPLICA;
     b->priority = v->priority;
     b->offset = v->offset;
+    b->failing_over = v->handing;
     if (!v->is_master) {
         b->master = w->servers[v->master].addr;
         b->link_up = v->link_up;
@@ -218,7 +294,23 @@ void server_request(struct world *w, struct conn *c, struct msg *m)
         reply = msg_new(w, MSG_PUBLISHED);
         break;
     case MSG_SLAVEOF:
-        server_slaveof(w, v, &m->addr);
+        if (m->failing)
+            server_handover_abort(w, v);
+        reply = msg_new(w, MSG_EXEC);
+        reply->ok = server_slaveof(w, v, &m->addr);
+        net_kill_clients(w, c->server, c);
+        break;
+    case MSG_HANDOVER:
+        reply = msg_new(w, MSG_HANDOVER_TAKEN);
+        reply->ok = server_handover(w, v, &m->addr, (ms_t)m->epoch);
+        break;
+    case MSG_HANDOVER_ABORT:
+        server_handover_abort(w, v);
+        reply = msg_new(w, MSG_PUBLISHED);
+        break;
+    case MSG_SETTLE:
+        v->saved_is_master = v->is_master;
+        v->saved_master = v->master;
         net_kill_clients(w, c->server, c);
         reply = msg_new(w, MSG_EXEC);
         reply->ok = true;

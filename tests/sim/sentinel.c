@@ -292,6 +292,8 @@ void shard_command(struct world *w, struct sentinel *s, struct shard *h, struct 
     struct group_event ev = {.now = w->now};
     switch (p->command) {
     case COMMAND_FAILOVER:
+    case COMMAND_COORDINATED:
+        ev.coordinated = p->command == COMMAND_COORDINATED;
         ev.kind = GROUP_FAILOVER;
         shard_step(w, s, g, &ev);
         break;

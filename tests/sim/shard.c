@@ -141,6 +141,10 @@ static void on_server_message(struct world *w, struct sentinel *s, struct conn *
         ev.kind = GROUP_EXEC;
         ev.ok = m->ok;
         break;
+    case MSG_HANDOVER_TAKEN:
+        ev.kind = GROUP_HANDOVER;
+        ev.ok = m->ok;
+        break;
     case MSG_INFO_REPLY: {
         struct info *info = w->scratch_info;
         info->runid = m->info->runid;
@@ -152,6 +156,8 @@ static void on_server_message(struct world *w, struct sentinel *s, struct conn *
         info->repl_offset = m->info->offset;
         info->priority = m->info->priority;
         info->announced = true;
+        info->failover_known = true;
+        info->failing_over = m->info->failing_over;
         info->replica_count = m->info->replica_count;
         memcpy(info->replicas, m->info->replicas, sizeof(m->info->replicas));
         ev.kind = GROUP_INFO;

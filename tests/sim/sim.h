@@ -61,7 +61,8 @@
     X(MOVE, "move")                                                                                \
     X(SPLIT, "split-failover")                                                                     \
     X(STOCK, "stock-voter")                                                                        \
-    X(AIMED, "aimed")
+    X(AIMED, "aimed")                                                                              \
+    X(COORDINATED, "op-coordinated")
 
 #define FAULT_ENUM(id, name) FAULT_##id,
 enum fault { FAULT_TABLE(FAULT_ENUM) FAULT_COUNT };
@@ -138,8 +139,12 @@ enum msg_kind {
     MSG_INFO_REPLY, /* info */
     MSG_HELLO,      /* hello: PUBLISH, or a message on a pub/sub link */
     MSG_PUBLISHED,
-    MSG_SLAVEOF,    /* addr */
-    MSG_EXEC,       /* ok */
+    MSG_SLAVEOF,        /* addr */
+    MSG_EXEC,           /* ok */
+    MSG_HANDOVER,       /* addr, epoch = ms it may take */
+    MSG_HANDOVER_TAKEN, /* ok */
+    MSG_HANDOVER_ABORT,
+    MSG_SETTLE,     /* CONFIG REWRITE, CLIENT KILL, CLIENT UNPAUSE */
     MSG_ASK,        /* addr, epoch, runid (empty: "*") */
     MSG_ANSWER,     /* down, runid, epoch */
     MSG_MYID,       /* SENTINEL MYID, at the start of a link to a sentinel */
@@ -159,6 +164,7 @@ struct info_box {
     bool link_up;
     ms_t link_down;
     uint64_t offset;
+    bool failing_over;
     uint32_t priority, replica_count;
     struct address replicas[SIM_SERVERS_A_GROUP];
 };
@@ -168,7 +174,7 @@ struct msg {
     enum msg_kind kind;
     ms_t due;
     uint32_t gid; /* of requests to sentinels: what the requester's group is */
-    bool ok, down;
+    bool ok, down, failing;
     enum ping_reply ping;
     uint64_t epoch, slot;
     struct runid runid;
@@ -255,6 +261,9 @@ struct server {
     uint64_t offset;
     uint32_t priority;
     uint32_t boots;
+    bool handing, handed; /* FAILOVER is on; it has made itself a replica of the target */
+    uint32_t handing_to;
+    ms_t handing_until;
     struct conn *subscribers[SIM_SUBSCRIBERS];
     uint32_t subscriber_count;
 };
@@ -263,7 +272,9 @@ void server_init(struct world *w, uint32_t index, uint32_t gid, bool is_master, 
 void server_request(struct world *w, struct conn *c, struct msg *m); /* takes m */
 void server_kill(struct world *w, struct server *v, bool reset);
 void server_start(struct world *w, struct server *v);
-void server_slaveof(struct world *w, struct server *v, const struct address *addr);
+/* False: it hands over, which takes no SLAVEOF. */
+bool server_slaveof(struct world *w, struct server *v, const struct address *addr);
+void server_handover_abort(struct world *w, struct server *v);
 void server_subscribe(struct server *v, struct conn *c);
 void server_unsubscribe(struct server *v, const struct conn *c);
 void server_replicate(struct world *w); /* once every 250 ms */
@@ -340,6 +351,7 @@ enum parcel_kind {
 
 enum command {
     COMMAND_FAILOVER,
+    COMMAND_COORDINATED,
     COMMAND_RESET,
     COMMAND_REMOVE,
     COMMAND_MONITOR,
@@ -421,7 +433,8 @@ struct mirror {
     struct runid members[SIM_KNOWN];
     bool down[SIM_KNOWN]; /* s_down here */
     uint32_t quorum;
-    bool forced; /* the attempt under way is by SENTINEL FAILOVER */
+    bool forced;  /* the attempt under way is by SENTINEL FAILOVER */
+    bool elected; /* and by COORDINATED: it needs a majority */
     /* lease */
     struct runid voted;
     uint64_t voted_epoch, asked_epoch;  /* last vote; greatest epoch its holder asked with */
@@ -573,6 +586,7 @@ enum plan_kind {
     PLAN_SERVER_START,
     PLAN_SERVER_RESUME,
     PLAN_SERVER_KILL,
+    PLAN_SERVER_HANG,
     PLAN_SENTINEL_START,
     PLAN_SENTINEL_CRASH,
     PLAN_SENTINEL_REBORN,
@@ -582,6 +596,7 @@ enum plan_kind {
     PLAN_REMOVE,
     PLAN_RESET,
     PLAN_FAILOVER,
+    PLAN_COORDINATED,
 };
 
 void nemesis_act(struct world *w); /* one random fault */

@@ -36,13 +36,17 @@ enum show {
 struct server { /* server i listens on 127.0.0.1:(7000 + i); 0 is the first master */
     struct address addr;
     struct runid runid;
-    bool alive;      /* takes connections and answers */
-    bool vague;      /* connections are neither made nor refused */
-    bool deaf;       /* takes connections, answers nothing */
-    bool no_exec;    /* the transaction gets no answer and no effect */
-    bool fail_exec;  /* it is refused */
-    bool no_promote; /* it is answered, without effect */
-    bool sync_slow;  /* the link to the new master does not come up */
+    bool alive;         /* takes connections and answers */
+    bool vague;         /* connections are neither made nor refused */
+    bool deaf;          /* takes connections, answers nothing */
+    bool no_exec;       /* the transaction gets no answer and no effect */
+    bool fail_exec;     /* it is refused */
+    bool no_promote;    /* it is answered, without effect */
+    bool sync_slow;     /* the link to the new master does not come up */
+    bool no_failover;   /* it does not know FAILOVER: an old server */
+    bool no_handover;   /* it refuses FAILOVER TO */
+    bool hung_handover; /* it takes it, and never comes to an end */
+    bool handing;       /* it says so */
     enum role role;
     struct address master;
     bool link_up;
@@ -253,6 +257,8 @@ static inline struct info info_of(struct world *w, const struct server *server)
     memset(&info, 0, sizeof(info));
     info.runid = server->runid;
     info.role = server->role;
+    info.failover_known = !server->no_failover;
+    info.failing_over = server->handing;
     info.announced = true;
     info.priority = server->priority;
     if (server->role == ROLE_REPLICA) {
@@ -333,6 +339,12 @@ static inline void give_peer(struct world *w, uint32_t peer)
     step(w, (struct group_event){.kind = GROUP_PEER, .inst = inst, .live = &live});
 }
 
+static inline enum group_reply command_coordinated(struct world *w)
+{
+    step(w, (struct group_event){.kind = GROUP_FAILOVER, .coordinated = true});
+    return w->up.reply;
+}
+
 static inline enum group_reply command_failover(struct world *w)
 {
     struct group_event ev = {.kind = GROUP_FAILOVER, .now = w->now};
@@ -369,7 +381,8 @@ static inline void show_ballot(struct world *w, const struct ballot *b)
         }
         break;
     case BALLOT_WANT:
-        line(w, SHOW_BALLOT, "ballot %s%s", name, b->u.want.forced ? " forced" : "");
+        line(w, SHOW_BALLOT, "ballot %s%s%s", name, b->u.want.forced ? " forced" : "",
+             b->u.want.majority ? " majority" : "");
         break;
     case BALLOT_CONFIG:
         line(w, SHOW_BALLOT, "ballot %s %llu %u", name, (unsigned long long)b->epoch,
@@ -395,6 +408,22 @@ static inline void show_ballot(struct world *w, const struct ballot *b)
     }
 }
 
+static inline void show_transaction(struct world *w, const struct action *a)
+{
+    if (a->kind == ACTION_HANDOVER)
+        line(w, SHOW_SLAVEOF, "handover %s %u in %lld", who(a->inst), a->addr.port,
+             (long long)a->timeout);
+    else if (a->kind == ACTION_HANDOVER_ABORT)
+        line(w, SHOW_SLAVEOF, "handover %s abort", who(a->inst));
+    else if (a->kind == ACTION_SETTLE)
+        line(w, SHOW_SLAVEOF, "settle %s", who(a->inst));
+    else if (a->addr.port == 0)
+        line(w, SHOW_SLAVEOF, "slaveof %s no one", who(a->inst));
+    else
+        line(w, SHOW_SLAVEOF, "slaveof %s %u%s", who(a->inst), a->addr.port,
+             a->failing ? " failing" : "");
+}
+
 static inline void show_action(struct world *w, const struct action *a)
 {
     static const char *const links[] = {"cmd", "pubsub"};
@@ -412,10 +441,10 @@ static inline void show_action(struct world *w, const struct action *a)
              a->send & SEND_INFO ? " info" : "", a->send & SEND_HELLO ? " hello" : "");
         break;
     case ACTION_SLAVEOF:
-        if (a->addr.port == 0)
-            line(w, SHOW_SLAVEOF, "slaveof %s no one", who(a->inst));
-        else
-            line(w, SHOW_SLAVEOF, "slaveof %s %u", who(a->inst), a->addr.port);
+    case ACTION_HANDOVER:
+    case ACTION_HANDOVER_ABORT:
+    case ACTION_SETTLE:
+        show_transaction(w, a);
         break;
     case ACTION_SCRIPT_KILL:
         line(w, SHOW_OTHER, "script-kill %s", who(a->inst));
@@ -519,6 +548,34 @@ static inline void answer_slaveof(struct world *w, struct instance *inst, const 
     step(w, (struct group_event){.kind = GROUP_EXEC, .inst = inst, .ok = !server->fail_exec});
 }
 
+static inline void answer_handover(struct world *w, const struct action *a)
+{
+    struct server *from = server_at(w, &a->inst->addr);
+    if (!from->alive || from->deaf)
+        return;
+    if (a->kind == ACTION_SETTLE) {
+        step(w, (struct group_event){.kind = GROUP_EXEC, .inst = a->inst, .ok = true});
+        return;
+    }
+    if (a->kind == ACTION_HANDOVER_ABORT) {
+        if (from->handing)
+            from->role = ROLE_MASTER;
+        from->handing = false;
+        step(w, (struct group_event){.kind = GROUP_REPLY, .inst = a->inst});
+        return;
+    }
+    if (!from->no_handover && from->hung_handover) {
+        from->handing = true;
+    } else if (!from->no_handover) {
+        struct server *to = server_at(w, &a->addr);
+        to->role = ROLE_MASTER;
+        from->role = ROLE_REPLICA;
+        from->master = to->addr;
+    }
+    step(w,
+         (struct group_event){.kind = GROUP_HANDOVER, .inst = a->inst, .ok = !from->no_handover});
+}
+
 static inline void answer_ask(struct world *w, struct instance *inst, bool vote, uint64_t epoch)
 {
     struct peer *peer = peer_of(w, &inst->runid);
@@ -548,7 +605,7 @@ static inline void answer_ballot(struct world *w, const struct ballot *b)
         outcome(w,
                 (struct outcome){
                     .kind = OUTCOME_STARTED, .epoch = w->epoch, .round = 1, .leader = w->env.myid});
-        if (b->u.want.forced && !w->leading) {
+        if (b->u.want.forced && !b->u.want.majority && !w->leading) {
             w->leading = true;
             outcome(w, (struct outcome){.kind = OUTCOME_ELECTED, .epoch = w->epoch});
         }
@@ -578,6 +635,11 @@ static inline void answer(struct world *w, const struct action *a)
         break;
     case ACTION_SLAVEOF:
         answer_slaveof(w, a->inst, &a->addr);
+        break;
+    case ACTION_HANDOVER:
+    case ACTION_HANDOVER_ABORT:
+    case ACTION_SETTLE:
+        answer_handover(w, a);
         break;
     case ACTION_ASK:
         answer_ask(w, a->inst, a->vote, a->epoch);
