@@ -696,6 +696,39 @@ static void test_forced_joins_what_is_on(void **state)
     bench_close(&b);
 }
 
+/* COORDINATED: begun at once, but never without a majority. */
+static void test_forced_needs_a_majority(void **state)
+{
+    for (int voted = 0; voted < 2; voted++) {
+        struct bench b;
+        bench_open(&b);
+        add_group(&b, 1, "bc");
+        settle(&b);
+        assert_true(grants(&b, 1, 'b', 4)); /* no lease holds an operator back */
+        clear(&b);
+        put(&b, (struct ballot){
+                    .kind = BALLOT_WANT, .gid = 1, .u.want = {.forced = true, .majority = true}});
+        pass(&b);
+        assert_int_equal(started_epoch(&b, 1), 5);
+        settle(&b);
+        const ms_t began = b.now;
+        clear(&b);
+        run_until(&b, began + 2 * LIMIT_FORCED_WAIT);
+        assert_int_equal(count_outcomes(&b, OUTCOME_ELECTED), 0);
+        if (voted) {
+            answer(&b, 1, 'c', 'a', 5);
+            pass(&b);
+            assert_int_equal(outcome(&b, OUTCOME_ELECTED, 1)->epoch, 5);
+        } else {
+            run_until(&b, began + 60000);
+            assert_int_equal(count_outcomes(&b, OUTCOME_ELECTED), 0);
+            assert_int_equal(outcome(&b, OUTCOME_LOST, 1)->reason, LOST_TIMEOUT);
+            assert_false(view_of(&b, 1).attempt);
+        }
+        bench_close(&b);
+    }
+}
+
 static void test_forced_without_journal(void **state)
 {
     struct bench b;
@@ -756,6 +789,7 @@ int main(void)
         cmocka_unit_test(test_forced_with_a_majority),
         cmocka_unit_test(test_forced_goes_on_without),
         cmocka_unit_test(test_forced_joins_what_is_on),
+        cmocka_unit_test(test_forced_needs_a_majority),
         cmocka_unit_test(test_forced_without_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

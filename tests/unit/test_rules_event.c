@@ -16,7 +16,8 @@ static const struct {
     {'#', "+monitor -monitor +set +reset-master +sdown -sdown +odown -odown +new-epoch "
           "+try-failover +vote-for-leader +elected-leader +failover-state-select-slave "
           "+selected-slave -failover-abort-not-elected -failover-abort-no-good-slave "
-          "-failover-abort-slave-timeout +promoted-slave +failover-state-reconf-slaves "
+          "-failover-abort-slave-timeout -failover-abort-master-timeout +promoted-slave "
+          "+failover-state-reconf-slaves "
           "+failover-end +failover-end-for-timeout +switch-master +config-update-from +tilt -tilt "
           "-script-error -script-timeout"},
     {'*', "+slave +sentinel +sentinel-address-switch +sentinel-address-update "

@@ -111,6 +111,25 @@ static void test_replica(void **state)
     assert_int_equal(info.replica_count, 0);
 }
 
+static void test_failover_state(void **state)
+{
+    static const struct {
+        const char *text;
+        bool known, on;
+    } cases[] = {
+        {"role:master\r\n", false, false},
+        {"role:master\r\nmaster_failover_state:no-failover\r\n", true, false},
+        {"role:master\r\nmaster_failover_state:waiting-for-sync\r\n", true, true},
+        {"role:slave\r\nmaster_failover_state:failover-in-progress\r\n", true, true},
+        {"role:slave\r\nmaster_failover_state:something-new\r\n", true, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        info_parse(&info, cases[i].text, strlen(cases[i].text));
+        assert_int_equal(info.failover_known, cases[i].known);
+        assert_int_equal(info.failing_over, cases[i].on);
+    }
+}
+
 static void test_line_ends(void **state)
 {
     parse("role:master\nrun_id:" ID "\nslave0:127.0.0.1,6380,online");
@@ -430,6 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_master),
         cmocka_unit_test(test_replica),
+        cmocka_unit_test(test_failover_state),
         cmocka_unit_test(test_line_ends),
         cmocka_unit_test(test_replica_lines),
         cmocka_unit_test(test_too_many_replicas),

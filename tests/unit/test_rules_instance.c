@@ -274,11 +274,13 @@ static void test_flags(void **state)
         {INSTANCE_REPLICA, FLAG_RECONF_INPROG, true, true, "slave,reconf_inprog"},
         {INSTANCE_REPLICA, FLAG_RECONF_DONE, true, true, "slave,reconf_done"},
         {INSTANCE_MASTER, FLAG_FORCE_FAILOVER, true, true, "master,force_failover"},
+        {INSTANCE_MASTER, FLAG_COORDINATED_FAILOVER, true, true, "master,coordinated_failover"},
         {INSTANCE_MASTER, FLAG_SCRIPT_KILL_SENT, true, true, "master,script_kill_sent"},
         {INSTANCE_MASTER, FLAG_MASTER_REBOOT, true, true, "master,master_reboot"},
         {INSTANCE_REPLICA, ~0U, false, false,
          "s_down,o_down,slave,disconnected,master_down,failover_in_progress,promoted,reconf_sent,"
-         "reconf_inprog,reconf_done,force_failover,script_kill_sent,master_reboot"},
+         "reconf_inprog,reconf_done,force_failover,coordinated_failover,script_kill_sent,"
+         "master_reboot"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct address addr = {"10.0.0.1", 6379};
