@@ -105,6 +105,8 @@ def client_shape(side, tree):
 
 # Of COMMAND, COMMAND LIST and COMMAND DOCS: what one of the two has alone. Compared for all others.
 OURS_ALONE = {"quit", "reset", "client|setinfo", "client|no-touch"}
+# Takes a word more than stock (Valkey's COORDINATED): its arity is 3 there and -3 here.
+WIDER = {"sentinel|failover": {"3", "-3"}}
 
 
 def command_shape(_, tree):
@@ -117,6 +119,8 @@ def command_shape(_, tree):
         if entry[0] == "*" and len(entry[1] or []) == 10:
             entry = (entry[0], entry[1][:9] + [command_shape(_, entry[1][9])])
             name = entry[1][0][1]
+            if entry[1][1][1] in WIDER.get(name, ()):
+                entry = (entry[0], [entry[1][0], (":", "3")] + entry[1][2:])
         else:
             name = entry[1]
         if name not in OURS_ALONE:
