@@ -658,9 +658,10 @@ static void end(struct process *p, struct mainloop *m)
 static void choose_io(const struct command_line *cl)
 {
     char reason[1024];
+    unsigned rings = 2 * (cl->shards != 0 ? cl->shards : cores());
     if (cl->io != NULL && strcmp(cl->io, "epoll") == 0) {
         ring_choose(RING_EPOLL);
-    } else if (!ring_probe(reason, sizeof reason)) {
+    } else if (!ring_probe(reason, sizeof reason) || !ring_fits(rings, reason, sizeof reason)) {
         if (cl->io != NULL) {
             die(reason);
         }

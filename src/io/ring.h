@@ -60,6 +60,9 @@ void ring_close(struct ring *ring);
  * seccomp, the sysctl kernel.io_uring_disabled and its value, a resource limit, kernel too old) and
  * what to change. Thread: any, needs no ring. */
 bool ring_probe(char *reason, size_t reason_len);
+/* Whether so many rings of io_uring find room in the memory that we may lock, where the kernel
+ * counts them (Linux 6.14 or later, unless privileged). False: with the reason. Thread: any. */
+bool ring_fits(unsigned rings, char *reason, size_t reason_len);
 
 /* Submits what is pending, waits until something has happened or `timeout` ms have passed (0: does
  * not wait; MS_NEVER: for good), runs the callbacks of all that is there. Returns how many

@@ -4,15 +4,21 @@
 #include "io/stream.h"
 
 #include <errno.h>
+#include <liburing.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define PROBE_PATIENCE 2000 /* ms for a byte to cross a socket pair */
+#define PROBE_PATIENCE    2000        /* ms for a byte to cross a socket pair */
+#define RING_LEAST        (64 * 1024) /* bytes below which a ring is not worth having */
+#define RING_ENTRIES_MOST 32768       /* the kernel's bound */
 
 /* The number in a file of /proc after `key`; -1: not there. */
 static long proc_number(const char *path, const char *key)
@@ -155,8 +161,43 @@ static bool probe_receive(struct ring *ring, char *reason, size_t reason_len)
     return false;
 }
 
+/* --- filters that kill -------------------------------------------------------------------------
+ */
+/* Calls that are refused for their arguments, if a filter lets them through. */
+static void call_all(void)
+{
+    (void)syscall(SYS_io_uring_setup, 0, NULL);
+    (void)syscall(SYS_io_uring_enter, -1, 0, 0, 0, NULL, 0);
+    (void)syscall(SYS_io_uring_register, -1, 0, NULL, 0);
+}
+
+/* A seccomp filter may kill for a system call (systemd's do) rather than refuse it: where there is
+ * one, a child tries. */
+static bool killed_for_it(void)
+{
+    int status = 0;
+    if (proc_number("/proc/self/status", "Seccomp:") != 2) {
+        return false;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        call_all();
+        _exit(0);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return child > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
 bool ring_probe(char *reason, size_t reason_len)
 {
+    if (killed_for_it()) {
+        (void)snprintf(reason, reason_len,
+                       "io_uring is forbidden by a seccomp filter that kills for it: let it (a "
+                       "unit's SystemCallFilter=) allow io_uring_setup, io_uring_enter and "
+                       "io_uring_register");
+        return false;
+    }
     struct ring_options options = {
         .submissions = 8, .completions = 16, .buffers = 2, .buffers_first = 2};
     struct ring *ring = uring_open(&options, reason, reason_len);
@@ -166,4 +207,30 @@ bool ring_probe(char *reason, size_t reason_len)
     bool works = probe_receive(ring, reason, reason_len);
     ring_close(ring);
     return works;
+}
+
+bool ring_fits(unsigned rings, char *reason, size_t reason_len)
+{
+    struct rlimit limit;
+    struct io_uring_params params = {0};
+    unsigned entries = 64;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_max >= (rlim_t)rings * RING_LEAST) {
+        return true;
+    }
+    /* Asks for more than all of it at once: refused only where it counts, and nothing is left of
+     * it that would have to be given back. */
+    while (entries < RING_ENTRIES_MOST && entries * sizeof(struct io_uring_sqe) <= limit.rlim_max) {
+        entries *= 2;
+    }
+    int fd = (int)syscall(SYS_io_uring_setup, entries, &params);
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    if (errno != ENOMEM) {
+        return true; /* another trouble, for ring_probe to tell */
+    }
+    uring_explain(ENOMEM, reason, reason_len);
+    return false;
 }

@@ -3,6 +3,7 @@ life, from READY=1 over a failover to STOPPING=1, with a filter that kills for a
 call."""
 
 import os
+import re
 import shutil
 import socket
 import stat
@@ -47,7 +48,7 @@ class Notified:
             pass
 
 
-def confined(world, place, monkeypatch, lines, without=()):
+def confined(world, place, monkeypatch, lines, **filter):
     """(sentinel, its NOTIFY_SOCKET), not started."""
     etc = os.path.join(place, "etc")
     os.mkdir(etc)
@@ -64,22 +65,32 @@ def confined(world, place, monkeypatch, lines, without=()):
     monkeypatch.setenv("NOTIFY_SOCKET", notify)
     sentinel.command = [os.path.join(place, "vedette"), sentinel.conf, "--supervised", "systemd",
                         "--daemonize", "no"]
-    sentinel.before_exec = systemd.confine(systemd.NOBODY, without)
+    sentinel.before_exec = systemd.confine(systemd.NOBODY, **filter)
     return sentinel, notified
 
 
-@pytest.mark.parametrize("io", ["io_uring", "epoll"])
+@pytest.mark.parametrize("io", ["io_uring", "--io epoll", "io_uring kills", "little memory"])
 def test_whole_life(world, place, monkeypatch, io):
     master, [replica] = world.group(replicas=1)
     lines = monitor_lines(master, 1, 700) + ["sentinel current-epoch 1",
                                              "sentinel resolve-hostnames yes",
                                              "sentinel announce-ip localhost"]
-    sentinel, notified = confined(world, place, monkeypatch, lines,
-                                  () if io == "io_uring" else systemd.IO_URING)
-    if io == "epoll":
+    sentinel, notified = confined(
+        world, place, monkeypatch, lines,
+        without=systemd.IO_URING if io in ("--io epoll", "io_uring kills") else (),
+        memlock=64 << 10 if io == "little memory" else 8 << 20)
+    if io == "--io epoll":
         sentinel.command += ["--io", "epoll"]
     sentinel.io = None
     sentinel.start()
+    # Locked memory is what rings count as since Linux 6.14.
+    counted = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 14)
+    if os.environ.get("VEDETTE_IO") is None:
+        assert sentinel.backend() == (
+            "epoll" if "epoll" in io or "kills" in io or (io == "little memory" and counted)
+            else "uring")
+    said = sentinel.in_log("Using epoll instead")
+    assert len(said) == (io == "io_uring kills" or (io == "little memory" and counted)), said
     notified.line("READY=1")
     wait_known([sentinel], replicas=1)
     assert os.stat("/proc/%d" % sentinel.pid).st_uid in (systemd.NOBODY, os.getuid())
