@@ -316,6 +316,11 @@ class Moves:
     def fail_over(self):
         """To the other server; the epoch rises, the peer follows."""
         old = self.now()
+        # Whoever last saw the replica as a master would make it a replica again at once.
+        wait_until(lambda: all(
+            sentinel.master_port() == old.port
+            and [r["role-reported"] for r in sentinel.replicas()] == ["slave"]
+            for sentinel in (self.it, self.peer)), 15, "both have seen the last one settle")
         (new,) = [server for server in self.servers if server is not old]
 
         def asked():
