@@ -538,6 +538,12 @@ static void load_certificates(struct mainloop *m)
         log_printf(EVENT_WARNING, "tls-client-cert-file and tls-client-key-file go together: only "
                                   "one of them is given, so both are ignored");
     }
+    if (config->port != 0 && m->config->server.port == 0 && !config->replication &&
+        m->config->announce_port == 0) {
+        log_printf(EVENT_WARNING,
+                   "Other sentinels cannot find this one: port is 0, and the tls-port is announced "
+                   "with tls-replication only. Set tls-replication yes, or sentinel announce-port");
+    }
     m->process->tls = m->certificates.tls;
 }
 

@@ -119,7 +119,8 @@ struct ring { /* first member of the backend's */
     struct ring_counters counters;
     struct buffer spare[RING_SPARES]; /* empty ones with memory, for streams' output */
     unsigned spare_count;
-    uint32_t shaking; /* incoming TLS handshakes under way: LIMIT_TLS_PENDING */
+    uint32_t shaking; /* incoming TLS handshakes under way, or failed and not closed yet:
+                         LIMIT_TLS_PENDING */
 };
 
 /* --- for backends ------------------------------------------------------------------------------

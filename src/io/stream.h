@@ -4,7 +4,7 @@
  * it must not be touched, or with stream_close, after which no callback comes. Output gathers
  * while the turn runs and leaves with the ring's next ring_flush in one send; the bytes of a send
  * in flight are kept apart from what is appended meanwhile. Memory: about 300 bytes when idle
- * (with TLS some 15 KiB, OpenSSL's), output buffers exist only while there is output.
+ * (with TLS some 20 KiB, OpenSSL's), output buffers exist only while there is output.
  *
  * Thread: its ring's. Callbacks: from ring_wait/ring_gather only (ring.h).
  */

@@ -76,7 +76,8 @@ static void fail(struct stream *s, int error)
     if (s->state == STREAM_SHAKING) {
         s->object.ring->counters.handshake_failures++;
     }
-    uncount(s);
+    /* Still counted while it lingers over the alert: who fails on purpose, again and again, does
+     * not use up the descriptors. */
     stream_end(s, error);
 }
 
