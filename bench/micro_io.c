@@ -425,8 +425,8 @@ static void bench_texts(void)
     struct hello hello;
     static struct info info;
     char out[LIMIT_HELLO + 1];
-    must(hello_parse(&hello, hello_text, strlen(hello_text)), "hello");
-    MEASURE("hello, parsed", "hello", hello_parse(&hello, hello_text, strlen(hello_text)));
+    must(hello_parse(&hello, hello_text, strlen(hello_text), false), "hello");
+    MEASURE("hello, parsed", "hello", hello_parse(&hello, hello_text, strlen(hello_text), false));
     MEASURE("hello, written", "hello", hello_format(&hello, out));
     /* An INFO as long as a real one, what matters near its end. */
     static char text[8192];
@@ -440,7 +440,7 @@ static void bench_texts(void)
                             "connected_slaves:2\r\n"
                             "slave0:ip=10.0.0.1,port=6379,state=online,offset=123456,lag=1\r\n"
                             "slave1:ip=10.0.0.2,port=6379,state=online,offset=123456,lag=0\r\n");
-    MEASURE("INFO of 5 KB, parsed", "INFO", info_parse(&info, text, len));
+    MEASURE("INFO of 5 KB, parsed", "INFO", info_parse(&info, text, len, false));
     must(info.role == ROLE_MASTER && info.replica_count == 2, "info");
     static char reply[8300];
     int reply_len = snprintf(reply, sizeof reply, "$%zu\r\n%s\r\n", len, text);

@@ -603,6 +603,41 @@ static void start_threads(struct process *p, struct mainloop *m, bool fresh)
     }
 }
 
+typedef void (*visit_address)(struct process *p, struct address *addr);
+
+static void each_address(struct process *p, struct config *config, visit_address visit)
+{
+    for (size_t i = 0; i < config->group_count; i++) {
+        struct config_group *group = config->groups[i];
+        visit(p, &group->addr);
+        for (size_t k = 0; k < group->replica_count; k++) {
+            visit(p, &group->replicas[k]);
+        }
+        for (size_t k = 0; k < group->sentinel_count; k++) {
+            visit(p, &group->sentinels[k].addr);
+        }
+    }
+}
+
+static void resolve(struct process *p, struct address *addr)
+{
+    if (addr->host != NULL) {
+        (void)resolver_fill(p->resolver, addr, clock_now());
+    }
+}
+
+/* All at once, and not for long: who cannot be resolved now is watched as unreachable until it can.
+ */
+static void resolve_names(struct process *p, struct config *config)
+{
+    if (!config->resolve_hostnames) {
+        return;
+    }
+    each_address(p, config, resolve);
+    (void)resolver_wait(p->resolver, LIMIT_RESOLVER_START);
+    each_address(p, config, resolve);
+}
+
 static struct process *make_process(const struct command_line *cl, const struct config *config,
                                     const char *path)
 {
@@ -627,7 +662,8 @@ static struct process *make_process(const struct command_line *cl, const struct 
     pthread_mutex_init(&p->twin_lock, NULL);
     p->post = post_new(process_threads(p));
     p->directory = directory_new(p->options.shards);
-    if (p->post == NULL || p->directory == NULL) {
+    p->resolver = resolver_new(NULL, NULL, LIMIT_RESOLVER_THREADS);
+    if (p->post == NULL || p->directory == NULL || p->resolver == NULL) {
         die("not enough memory or descriptors to start");
     }
     return p;
@@ -646,6 +682,7 @@ static void end(struct process *p, struct mainloop *m)
     letters_drop(p);
     post_free(p->post);
     directory_free(p->directory);
+    resolver_free(p->resolver);
     pthread_mutex_destroy(&p->twin_lock);
     acl_users_release(p->users);
     free(p);
@@ -738,6 +775,7 @@ int main(int argc, char **argv)
     }
     prove_port_free(&m.process->options, m.process->options.port, "tcp");
     prove_port_free(&m.process->options, m.process->options.tls_port, "TLS");
+    resolve_names(m.process, m.config);
     begin_journal(m.journal, m.config);
     write_pidfile(server, background);
     m.pidfile = pidfile_path(server, background);

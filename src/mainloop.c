@@ -3,19 +3,18 @@
 #include "daemon.h"
 #include "io/clock.h"
 #include "log.h"
+#include "rules/host.h"
 #include "run/elector.h"
 #include "run/mail.h"
 #include "run/shard.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define SAVE_PERIOD       1000 /* ms between background rewrites (design.md §5) */
@@ -38,7 +37,6 @@ const struct scripts *mainloop_scripts(const struct mainloop *m)
 
 void tunables_resolve(struct tunables *t)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     const char *name = t->announce_ip;
 
     t->announce = (struct address){0};
@@ -52,17 +50,12 @@ void tunables_resolve(struct tunables *t)
                    name);
         return;
     }
-    int rc = getaddrinfo(name, NULL, &hints, &found);
-    char ip[LIMIT_IP + 1];
-    if (rc == 0) {
-        rc = getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST);
-        freeaddrinfo(found);
-    }
-    if (rc != 0 || !address_set(&t->announce, ip, strlen(ip), 0)) {
-        log_printf(EVENT_WARNING,
-                   "sentinel announce-ip '%s' cannot be resolved (%s): each link's own address is "
-                   "announced instead",
-                   name, rc != 0 ? gai_strerror(rc) : "no IP address");
+    if (!address_set_host(&t->announce, name, strlen(name), 0, HOST_CONFIGURED)) {
+        log_printf(
+            EVENT_WARNING,
+            "sentinel announce-ip '%s' is neither an IP address nor a host name: each link's "
+            "own address is announced instead",
+            name);
     }
 }
 
@@ -113,6 +106,22 @@ static void list_add(struct request_list *list, const struct saver *saver)
 void mainloop_save_then(struct mainloop *m, struct request *request, bool *saved, unsigned to)
 {
     list_add(&m->waiting, &(struct saver){.request = request, .saved = saved, .to = to});
+}
+
+void mainloop_park(struct mainloop *m, struct request *request)
+{
+    list_add(&m->parked, &(struct saver){.request = request});
+}
+
+/* Those whose name is still being looked up park again. */
+static void unpark(struct mainloop *m)
+{
+    struct request_list list = m->parked;
+    m->parked = (struct request_list){0};
+    for (size_t i = 0; i < list.count; i++) {
+        list.savers[i].request->step(list.savers[i].request, m);
+    }
+    free(list.savers);
 }
 
 static void to_elector(struct mainloop *m, struct letter *letter)
@@ -372,6 +381,7 @@ static void turn(struct mainloop *m)
     if (now >= m->next_second) {
         log_reopen(false);
         certificates_watch(&m->certificates);
+        unpark(m);
         m->next_second = now + 1000;
     }
     post_flush(m->process->post, process_main(m->process));
@@ -461,7 +471,8 @@ int mainloop_run(struct mainloop *m)
     struct process *p = m->process;
     unsigned self = process_main(p);
     struct pollfd fds[] = {{.fd = m->signals, .events = POLLIN},
-                           {.fd = post_doorbell(p->post, self), .events = POLLIN}};
+                           {.fd = post_doorbell(p->post, self), .events = POLLIN},
+                           {.events = POLLIN}};
 
     m->scripts = scripts_new(
         &(struct scripts_options){.limits = m->limits, .event = script_event, .ctx = m});
@@ -470,11 +481,20 @@ int mainloop_run(struct mainloop *m)
     while (!m->stopping) {
         turn(m);
         if (!m->stopping && post_sleep(p->post, self)) {
-            if (poll(fds, 2, sleep_time(m)) > 0 && (fds[1].revents & POLLIN) != 0) {
+            /* Lookups matter here only while somebody waits for one. */
+            fds[2].fd = m->parked.count > 0 ? resolver_doorbell(p->resolver) : -1;
+            fds[1].revents = fds[2].revents = 0;
+            (void)poll(fds, 3, sleep_time(m));
+            for (unsigned i = 1; i <= 2; i++) {
                 uint64_t count;
-                (void)!read(fds[1].fd, &count, sizeof count);
+                if ((fds[i].revents & POLLIN) != 0) {
+                    (void)!read(fds[i].fd, &count, sizeof count);
+                }
             }
             post_awake(p->post, self);
+            if ((fds[2].revents & POLLIN) != 0) {
+                unpark(m);
+            }
         }
         read_signals(m);
     }
@@ -491,6 +511,7 @@ int mainloop_run(struct mainloop *m)
     scripts_free(m->scripts);
     list_drop(&m->waiting);
     list_drop(&m->serving);
+    list_drop(&m->parked);
     free(m->text.data);
     log_printf(EVENT_WARNING, "Sentinel is now ready to exit, bye bye...");
     return m->exit_code;

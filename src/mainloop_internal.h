@@ -43,11 +43,13 @@ struct mainloop {
     struct config_text text;     /* of the fold under way */
     struct request_list waiting; /* for the next save */
     struct request_list serving; /* the save under way */
+    struct request_list parked;  /* for a name to be resolved */
     struct script_limits limits; /* as this process was started with */
     struct scripts *scripts;     /* owned while the loop runs */
 };
 
-/* Finds out what announce-ip stands for; a name is looked up where resolve-hostnames allows it. */
+/* Finds out what announce-ip is: an address, or a name where resolve-hostnames allows it, which is
+ * announced as it is, for the others to look up. */
 void tunables_resolve(struct tunables *t);
 
 /* Runs until it is stopped. Returns the exit code; the threads have ended and everything that could

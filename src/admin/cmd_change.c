@@ -1,12 +1,12 @@
 /* SENTINEL MONITOR, REMOVE, RESET, FAILOVER, FLUSHCONFIG. */
 #include "admin/cmd_sentinel.h"
 
+#include "io/clock.h"
 #include "rules/glob.h"
+#include "rules/host.h"
 
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* --- MONITOR --------------------------------------------------------------------------------- */
 
@@ -16,6 +16,7 @@ struct monitor_request {
     char host[LIMIT_HOST + 1];
     uint16_t port;
     struct address addr;
+    ms_t until; /* for its name to be resolved, 0: not asked yet */
     struct group_settings set;
 };
 
@@ -70,22 +71,23 @@ static void monitor_visit(struct admin_request *r, struct shard *shard)
     async_save(r);
 }
 
-/* Looks up the host's first address. On main's thread, where waiting harms nobody's deadlines. */
-static bool resolve(struct monitor_request *m)
+/* Where the master is. PENDING: the answer comes with a doorbell. */
+static enum resolver_answer monitor_address(struct monitor_request *m, bool names)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-    char ip[LIMIT_IP + 1];
-    bool ok = false;
-
-    if (getaddrinfo(m->host, NULL, &hints, &found) != 0) {
-        return false;
+    if (!address_set_host(&m->addr, m->host, strlen(m->host), m->port,
+                          names ? HOST_CONFIGURED : HOST_NONE)) {
+        return RESOLVER_FAILED;
     }
-    if (getnameinfo(found->ai_addr, found->ai_addrlen, ip, sizeof ip, NULL, 0, NI_NUMERICHOST) ==
-        0) {
-        ok = address_set(&m->addr, ip, strlen(ip), m->port);
+    if (m->addr.host == NULL) {
+        return RESOLVER_KNOWN;
     }
-    freeaddrinfo(found);
-    return ok;
+    ms_t now = clock_now();
+    if (m->until == 0) {
+        m->until = now + LIMIT_RESOLVER_REPLY;
+    }
+    enum resolver_answer answer =
+        resolver_ask(m->r.process->resolver, m->addr.host, now, m->addr.ip);
+    return answer == RESOLVER_PENDING && now >= m->until ? RESOLVER_FAILED : answer;
 }
 
 /* On main: gives the name its entry in the directory, which has main as its one writer. */
@@ -94,8 +96,12 @@ static void monitor_main(struct request *request, void *here)
     struct monitor_request *m = (struct monitor_request *)(void *)request;
     struct reply reply = async_reply(&m->r);
 
-    if (!address_set(&m->addr, m->host, strlen(m->host), m->port) &&
-        (!mainloop_tunables(here)->resolve_hostnames || !resolve(m))) {
+    enum resolver_answer answer = monitor_address(m, mainloop_tunables(here)->resolve_hostnames);
+    if (answer == RESOLVER_PENDING) {
+        mainloop_park(here, request);
+        return;
+    }
+    if (answer == RESOLVER_FAILED) {
         reply_error(&reply, "ERR Invalid IP address or hostname specified");
         async_home(&m->r);
         return;

@@ -4,6 +4,7 @@
 #include "admin/render.h"
 #include "io/clock.h"
 #include "rules/glob.h"
+#include "rules/host.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -274,7 +275,8 @@ static void sentinel_get_master_addr(struct call *call)
         return;
     }
     reply_array(&call->reply, 2);
-    reply_text(&call->reply, view.current.ip);
+    reply_text(&call->reply,
+               address_host(&view.current, shard_tunables(call->admin->shard)->announce_hostnames));
     reply_number(&call->reply, view.current.port);
 }
 
@@ -336,7 +338,9 @@ static void sentinel_is_master_down(struct call *call)
         reply_error(&call->reply, "ERR Invalid runid '%.*s'", ARG_SHOWN(who));
         return;
     }
-    if (!address_set(&addr, ip->text, ip->len, port)) {
+    if (!address_set_host(&addr, ip->text, ip->len, port,
+                          shard_tunables(call->admin->shard)->resolve_hostnames ? HOST_HEARD
+                                                                                : HOST_NONE)) {
         reply_vote(&call->reply, false, &leader, 0);
         return;
     }

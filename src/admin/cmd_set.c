@@ -269,7 +269,8 @@ static void emit(struct shard *s, const struct shard_group *sg, const struct cha
     const struct group *g = sg->group;
     bool secret = c->option->kind == SET_AUTH_PASS;
 
-    shard_group_event(s, sg, EVENT_SET, "master %s %s %u %s %s%s%s", g->name, g->master->addr.ip,
+    shard_group_event(s, sg, EVENT_SET, "master %s %s %u %s %s%s%s", g->name,
+                      address_host(&g->master->addr, shard_tunables(s)->announce_hostnames),
                       (unsigned)g->master->addr.port, c->shown, secret ? "******" : c->value,
                       c->value2 ? " " : "", c->value2 ? c->value2 : "");
 }

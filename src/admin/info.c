@@ -193,20 +193,20 @@ static const char *status_name(const struct group_view *view)
 }
 
 /* master0:… of every group, into out. Returns their number. */
-static uint32_t master_lines(const struct directory *d, struct buffer *out)
+static uint32_t master_lines(const struct directory *d, bool names, struct buffer *out)
 {
     uint32_t count = directory_count(d), shown = 0;
     struct group_view view;
-    char address[ADDRESS_TEXT], line[LIMIT_NAME + ADDRESS_TEXT + 128];
+    char line[LIMIT_NAME + ADDRESS_TEXT + 128];
 
     for (uint32_t gid = 0; gid < count; gid++) {
         if (!directory_read(d, gid, &view)) {
             continue;
         }
-        address_format(&view.master, address);
         int len = snprintf(line, sizeof line,
-                           "master%u:name=%s,status=%s,address=%s,slaves=%u,sentinels=%u\r\n",
-                           (unsigned)shown++, directory_name(d, gid), status_name(&view), address,
+                           "master%u:name=%s,status=%s,address=%s:%u,slaves=%u,sentinels=%u\r\n",
+                           (unsigned)shown++, directory_name(d, gid), status_name(&view),
+                           address_host(&view.master, names), (unsigned)view.master.port,
                            (unsigned)view.replicas, (unsigned)view.sentinels + 1);
         assert(len > 0 && (size_t)len < sizeof line);
         buffer_append(out, line, (size_t)len);
@@ -236,7 +236,7 @@ static void sentinel_section(const struct process *p, const struct tunables *t, 
     bool tilt = atomic_load_explicit(&p->tilt, memory_order_acquire);
     ms_t since = atomic_load_explicit(&p->tilt_since, memory_order_acquire);
     /* Counted as they are rendered: groups come and go on other threads. */
-    uint32_t count = master_lines(p->directory, &masters);
+    uint32_t count = master_lines(p->directory, t->announce_hostnames, &masters);
 
     buffer_printf(out, "# Sentinel\r\n");
     put_count(out, "sentinel_masters", count);

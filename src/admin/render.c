@@ -57,12 +57,13 @@ static void put_common(struct fields *f, const struct shard *s, const struct gro
     shard_instance_view(s, inst, &view);
     shown.live = view.live;
     instance_flags(&shown, flags);
-    address_format(&inst->addr, name);
+    bool names = shard_tunables(s)->announce_hostnames;
+    address_format_as(&inst->addr, names, name);
     put_text(f, "name",
              inst->kind == INSTANCE_MASTER    ? g->name
              : inst->kind == INSTANCE_REPLICA ? name
                                               : inst->runid.hex);
-    put_text(f, "ip", inst->addr.ip);
+    put_text(f, "ip", address_host(&inst->addr, names));
     put_number(f, "port", inst->addr.port);
     put_text(f, "runid", inst->runid.hex);
     put_text(f, "flags", flags);
@@ -123,7 +124,10 @@ static void render_replica(const struct shard *s, const struct group *g,
     put_role(&f, inst);
     put_number(&f, "master-link-down-time", inst->master_link_down);
     put_text(&f, "master-link-status", inst->master_link_up ? "ok" : "err");
-    put_text(&f, "master-host", inst->master_name[0] ? inst->master_name : "?");
+    put_text(&f, "master-host",
+             inst->master.host      ? address_host(&inst->master, true)
+             : inst->master_name[0] ? inst->master_name
+                                    : "?");
     put_number(&f, "master-port", inst->master.port);
     put_number(&f, "slave-priority", inst->priority);
     put_number(&f, "slave-repl-offset", (int64_t)inst->repl_offset);

@@ -133,7 +133,6 @@ struct config_peer { /* a known sentinel of a group */
 struct config_group {
     char name[LIMIT_NAME + 1];
     struct address addr; /* of the master; of the promoted replica once that is durable */
-    char *host;          /* the name addr was resolved from (resolve-hostnames), else NULL */
     struct group_settings set;
     char *auth_user, *auth_pass; /* NULL: none */
     char *notification_script, *client_reconfig_script;
@@ -183,8 +182,8 @@ struct config {
 /* Reads the file and then the overrides ("--directive", "value", …; "--sentinel"
  * alone is skipped). Changes the
  * working directory where `dir` says so, at its place among the lines as stock does; include and
- * logfile paths are relative to what is then the working directory. Resolves names in addresses
- * with getaddrinfo when resolve-hostnames is on.
+ * logfile paths are relative to what is then the working directory. Host names in addresses,
+ * taken when resolve-hostnames is on, stay unresolved (no ip): look them up before use.
  * Returns NULL with *err filled in when anything is wrong. Give back with config_free(). */
 struct config *config_load(const char *path, int argc, char **overrides, struct config_error *err);
 /* The same from memory: no file is read for the main text (path is only noted, and may be NULL).

@@ -91,7 +91,6 @@ static void renames_free(struct config_rename *renames, size_t count)
 
 static void discard(struct config_group *group)
 {
-    free(group->host);
     free(group->auth_user);
     free(group->auth_pass);
     free(group->notification_script);
@@ -178,8 +177,15 @@ bool config_replica_known(const struct config_group *group, const struct address
 
 bool config_replica_add(struct config_group *group, const struct address *addr)
 {
-    if (group->replica_count >= LIMIT_REPLICAS || address_equal(&group->addr, addr) ||
-        config_replica_known(group, addr)) {
+    size_t known = replica_index(group, addr);
+    if (known < group->replica_count) {
+        struct address *at = &group->replicas[known];
+        if (addr->ip[0] != '\0' && (addr->host != NULL || at->host == NULL)) {
+            *at = *addr;
+        }
+        return false;
+    }
+    if (group->replica_count >= LIMIT_REPLICAS || address_equal(&group->addr, addr)) {
         return false;
     }
     group->replicas = config_grow(group->replicas, &group->replica_cap, group->replica_count + 1,

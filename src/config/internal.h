@@ -91,7 +91,7 @@ struct line {
         canon; /* what the model would have written for it when it was read; NULL: always differs */
     char *name;          /* of the directive (lower case) or of the group */
     char *extra;         /* the command of a rename; the name of a user */
-    struct address addr; /* of a replica; unknown: a name */
+    struct address addr; /* of a replica */
     struct runid runid;  /* of a sentinel */
 };
 
@@ -120,7 +120,8 @@ void layout_settle(struct config *cfg);
 struct config_group *config_add(struct config *cfg, const char *name);
 void config_remove(struct config *cfg, struct config_group *group);
 void config_group_reset(struct config_group *group);
-/* False: it is there already, is the master's own address, or LIMIT_REPLICAS is reached. */
+/* False: it is there already (then its ip and name are brought up to date), is the master's own
+ * address, or LIMIT_REPLICAS is reached. */
 bool config_replica_add(struct config_group *group, const struct address *addr);
 bool config_replica_drop(struct config_group *group, const struct address *addr);
 bool config_replica_known(const struct config_group *group, const struct address *addr);
@@ -171,7 +172,7 @@ enum apply_mode {
 /* When a line is due; false with reason: no such option or wrong number of arguments. w includes
  * the word "sentinel". */
 bool sentinel_phase(const struct words *w, enum phase *phase, struct config_error *err);
-bool sentinel_apply(struct config *cfg, const struct words *w, enum apply_mode mode,
+bool sentinel_apply(struct config *cfg, const struct words *words, enum apply_mode mode,
                     struct config_error *err);
 /* What kind of line of the file this is, for rewriting. Sets kind, option, name, extra. */
 void sentinel_classify(const struct words *w, struct line *line);

@@ -1,5 +1,6 @@
 /* From the model to the text of sentinel.conf (protocol.md §10, Rewriting). */
 #include "config/internal.h"
+#include "rules/host.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -109,13 +110,21 @@ static bool number_line(const struct config_group *group, const char *option, ui
     return true;
 }
 
+/* As stock: the name only where names are announced. Not before it is resolved, though: stock
+ * writes nothing in its place, and cannot load its own file. */
+static void put_address(const struct config *cfg, const struct address *addr,
+                        struct config_text *out)
+{
+    config_text_printf(out, "%s %u", address_host(addr, cfg->announce_hostnames),
+                       (unsigned)addr->port);
+}
+
 static bool monitor_line(const struct config *cfg, const struct config_group *group,
                          struct config_text *out)
 {
-    bool named = cfg->announce_hostnames && group->host != NULL;
     start(out, "monitor", group);
-    words_quote(out, named ? group->host : group->addr.ip);
-    config_text_printf(out, " %u %u", (unsigned)group->addr.port, (unsigned)group->set.quorum);
+    put_address(cfg, &group->addr, out);
+    config_text_printf(out, " %u", (unsigned)group->set.quorum);
     return true;
 }
 
@@ -159,14 +168,12 @@ static bool group_line(const struct config *cfg, const struct config_group *grou
         return leader_line(group, out);
     case OPTION_KNOWN_REPLICA:
         start(out, "known-replica", group);
-        config_text_printf(out, "%s %u", group->replicas[index].ip,
-                           (unsigned)group->replicas[index].port);
+        put_address(cfg, &group->replicas[index], out);
         return true;
     case OPTION_KNOWN_SENTINEL:
         start(out, "known-sentinel", group);
-        config_text_printf(out, "%s %u %s", group->sentinels[index].addr.ip,
-                           (unsigned)group->sentinels[index].addr.port,
-                           group->sentinels[index].runid.hex);
+        put_address(cfg, &group->sentinels[index].addr, out);
+        config_text_printf(out, " %s", group->sentinels[index].runid.hex);
         return true;
     case OPTION_RENAME_COMMAND:
         start(out, "rename-command", group);
@@ -541,6 +548,20 @@ void config_render(struct config *cfg, struct config_text *out)
     written_free(&w, cfg);
 }
 
+/* The name that a line shows the ip of: the journal keeps both (rules/record.h). */
+static void put_host(const struct config *cfg, const struct config_group *group, enum option option,
+                     size_t index, struct config_text *out)
+{
+    const struct address *addr = option == OPTION_MONITOR          ? &group->addr
+                                 : option == OPTION_KNOWN_REPLICA  ? &group->replicas[index]
+                                 : option == OPTION_KNOWN_SENTINEL ? &group->sentinels[index].addr
+                                                                   : NULL;
+    if (addr != NULL && addr->host != NULL &&
+        address_host(addr, cfg->announce_hostnames) == addr->ip) {
+        config_text_printf(out, " @%s", addr->host->text);
+    }
+}
+
 void config_render_state(const struct config *cfg, struct config_text *out)
 {
     struct written w = {0};
@@ -566,6 +587,7 @@ void config_render_state(const struct config *cfg, struct config_text *out)
                 if (option == OPTION_LEADER_EPOCH && runid_known(&group->leader)) {
                     config_text_printf(out, " %s", group->leader.hex);
                 }
+                put_host(cfg, group, option, k, out);
                 config_text_append(out, "\n", 1);
             }
         }

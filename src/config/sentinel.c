@@ -1,8 +1,8 @@
 /* The "sentinel …" lines (protocol.md §10), from sentinel.conf and from the journal. */
 #include "config/internal.h"
+#include "rules/host.h"
 
 #include <assert.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@ struct call {
     struct config_group *group; /* of argument 0; NULL for global options */
     char **arg;                 /* what follows the option's name */
     size_t count;
+    const struct host *host; /* the journal's: the name of the address in this line, or NULL */
     enum apply_mode mode;
     struct config_error *err;
 };
@@ -40,34 +41,22 @@ static bool loading(const struct call *call)
 /* --- values
  * --------------------------------------------------------------------------------------- */
 
-static bool resolve(struct call *call, const char *host, int64_t port, struct address *addr)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    char ip[LIMIT_IP + 1];
-    bool ok = false;
-
-    if (call->cfg->resolve_hostnames && loading(call) && strlen(host) <= LIMIT_HOST &&
-        getaddrinfo(host, NULL, &hints, &found) == 0) {
-        for (struct addrinfo *at = found; at != NULL && !ok; at = at->ai_next) {
-            ok = getnameinfo(at->ai_addr, at->ai_addrlen, ip, sizeof(ip), NULL, 0,
-                             NI_NUMERICHOST) == 0 &&
-                 address_set(addr, ip, strlen(ip), port);
-        }
-        freeaddrinfo(found);
-    }
-    return ok || fail(call->err, "Can't resolve instance hostname.");
-}
-
-/* named: set to whether host is a name rather than an address. */
+/* Names stay unresolved here: whoever loads the file looks them up, all at once. */
 static bool parse_address(struct call *call, const char *host, const char *port_text,
-                          struct address *addr, bool *named)
+                          struct address *addr)
 {
     int64_t port;
     if (!words_number(port_text, &port) || port < 0 || port > UINT16_MAX) {
         return fail(call->err, "Invalid port number.");
     }
-    *named = !address_set(addr, host, strlen(host), port);
-    return !*named || resolve(call, host, port, addr);
+    bool names = call->cfg->resolve_hostnames || !loading(call);
+    if (!address_set_host(addr, host, strlen(host), port, names ? HOST_CONFIGURED : HOST_NONE)) {
+        return fail(call->err, "Can't resolve instance hostname.");
+    }
+    if (call->host != NULL && addr->host == NULL) {
+        addr->host = call->host;
+    }
+    return true;
 }
 
 static bool parse_time(struct call *call, ms_t *time)
@@ -200,7 +189,6 @@ static bool apply_monitor(struct call *call)
     const char *name = call->arg[0], *host = call->arg[1];
     struct address addr;
     uint32_t quorum = 0;
-    bool named;
 
     if (!parse_quorum(call, call->arg[3], &quorum)) {
         return false;
@@ -212,7 +200,7 @@ static bool apply_monitor(struct call *call)
     if (group != NULL && call->mode == APPLY_LOAD) {
         return fail(call->err, "Duplicate master name.");
     }
-    if (!parse_address(call, host, call->arg[2], &addr, &named)) {
+    if (!parse_address(call, host, call->arg[2], &addr)) {
         return false;
     }
     if (group != NULL) {
@@ -231,7 +219,6 @@ static bool apply_monitor(struct call *call)
     group = config_add(call->cfg, name);
     group->addr = addr;
     group->set.quorum = quorum;
-    config_text_set(&group->host, named ? host : "");
     return true;
 }
 
@@ -331,11 +318,14 @@ static void switch_master(struct config_group *group, const struct address *addr
 {
     struct address old = group->addr;
     if (address_equal(&old, addr)) {
+        /* Its name may stand for another ip now. */
+        if (addr->ip[0] != '\0' && (addr->host != NULL || old.host == NULL)) {
+            group->addr = *addr;
+        }
         return;
     }
     config_replica_drop(group, addr);
     group->addr = *addr;
-    config_text_set(&group->host, "");
     if (address_known(&old)) {
         config_replica_add(group, &old);
     }
@@ -346,7 +336,6 @@ static bool apply_config_epoch(struct call *call)
     struct config_group *group = call->group;
     struct address addr;
     uint64_t epoch;
-    bool named;
 
     if (!parse_epoch(call, call->arg[1], &epoch)) {
         return false;
@@ -354,7 +343,7 @@ static bool apply_config_epoch(struct call *call)
     if (call->count == 3) {
         return fail(call->err, "Unrecognized sentinel configuration statement.");
     }
-    if (call->count == 4 && !parse_address(call, call->arg[2], call->arg[3], &addr, &named)) {
+    if (call->count == 4 && !parse_address(call, call->arg[2], call->arg[3], &addr)) {
         return false;
     }
     bool maxima = call->mode == APPLY_MAXIMA;
@@ -399,8 +388,7 @@ static bool apply_leader_epoch(struct call *call)
 static bool apply_known_replica(struct call *call)
 {
     struct address addr;
-    bool named;
-    if (!parse_address(call, call->arg[1], call->arg[2], &addr, &named)) {
+    if (!parse_address(call, call->arg[1], call->arg[2], &addr)) {
         return false;
     }
     if (call->mode == APPLY_LOAD && config_replica_known(call->group, &addr)) {
@@ -416,8 +404,7 @@ static bool apply_known_replica(struct call *call)
 static bool apply_forget_replica(struct call *call)
 {
     struct address addr;
-    bool named;
-    if (!parse_address(call, call->arg[1], call->arg[2], &addr, &named)) {
+    if (!parse_address(call, call->arg[1], call->arg[2], &addr)) {
         return false;
     }
     config_replica_drop(call->group, &addr);
@@ -428,12 +415,11 @@ static bool apply_known_sentinel(struct call *call)
 {
     struct address addr;
     struct runid id;
-    bool named;
 
     if (call->count == 3) { /* a form of earlier years, without the id: of no use */
         return true;
     }
-    if (!parse_address(call, call->arg[1], call->arg[2], &addr, &named)) {
+    if (!parse_address(call, call->arg[1], call->arg[2], &addr)) {
         return false;
     }
     if (!runid_parse(&id, call->arg[3], strlen(call->arg[3]))) {
@@ -550,10 +536,29 @@ bool sentinel_phase(const struct words *w, enum phase *phase, struct config_erro
     return true;
 }
 
-bool sentinel_apply(struct config *cfg, const struct words *w, enum apply_mode mode,
+/* Takes the " @name" that ends a line of the journal off it. */
+static const struct host *take_host(struct words *w)
+{
+    static const char *const with[] = {"monitor", "config-epoch", "known-replica", "known-sentinel",
+                                       "forget-replica"};
+    const char *option = w->count > 2 ? w->item[1] : "", *last = w->item[w->count - 1];
+    bool has_address = false;
+    for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++) {
+        has_address = has_address || strcmp(option, with[i]) == 0;
+    }
+    const struct host *host = has_address && *last == '@'
+                                  ? host_intern(last + 1, strlen(last + 1), HOST_CONFIGURED)
+                                  : NULL;
+    w->count -= host != NULL ? 1 : 0;
+    return host;
+}
+
+bool sentinel_apply(struct config *cfg, const struct words *words, enum apply_mode mode,
                     struct config_error *err)
 {
     bool journal = mode == APPLY_REPLAY || mode == APPLY_MAXIMA;
+    struct words copy = *words, *w = &copy;
+    const struct host *host = journal ? take_host(w) : NULL;
     const struct entry *entry = entry_find(w, journal);
 
     assert(w->count >= 1);
@@ -563,7 +568,7 @@ bool sentinel_apply(struct config *cfg, const struct words *w, enum apply_mode m
     if (mode == APPLY_MAXIMA && !entry->maxima) {
         return true;
     }
-    struct call call = {cfg, NULL, w->item + 2, w->count - 2, mode, err};
+    struct call call = {cfg, NULL, w->item + 2, w->count - 2, host, mode, err};
     if (entry->grouped) {
         call.group = config_find(cfg, call.arg[0], strlen(call.arg[0]));
         if (call.group == NULL) {
@@ -578,7 +583,7 @@ static void classify_item(const struct words *w, struct line *line)
 {
     int64_t port;
     if (line->option == OPTION_KNOWN_REPLICA && words_number(w->item[4], &port)) {
-        (void)address_set(&line->addr, w->item[3], strlen(w->item[3]), port);
+        (void)address_set_host(&line->addr, w->item[3], strlen(w->item[3]), port, HOST_CONFIGURED);
     } else if (line->option == OPTION_KNOWN_SENTINEL) {
         (void)runid_parse(&line->runid, w->item[5], strlen(w->item[5]));
     } else if (line->option == OPTION_RENAME_COMMAND) {

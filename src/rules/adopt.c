@@ -68,6 +68,8 @@ void adopt_switch(struct step *s, const struct address *addr)
     g->fo.own = g->fo.deaf = false;
     g->outage_since = g->quarrel_since = 0;
     if (next != NULL) {
+        if (addr->host != NULL)
+            next->addr.host = addr->host; /* who told of it knows it by a name */
         group_take_replica(g, next);
         renew(next, INSTANCE_MASTER, s->now);
     } else {
@@ -91,6 +93,13 @@ void adopt_switch(struct step *s, const struct address *addr)
     for (uint32_t i = 0; i < g->replica_count; i++)
         group_open_links(s, g->replicas[i]);
     group_send_all(s, SEND_INFO | SEND_HELLO);
+}
+
+void adopt_announce(struct step *s, const struct address *from, const struct address *to)
+{
+    const bool names = s->g->env->names;
+    update_event(s->up, EVENT_SWITCH_MASTER, "%s %s %u %s %u", s->g->name,
+                 address_host(from, names), from->port, address_host(to, names), to->port);
 }
 
 static void script(struct step *s, bool leader, const struct address *from,
@@ -137,10 +146,9 @@ static void take_other(struct step *s, const struct group_commit *c)
         const struct address from = g->master->addr;
         if (runid_known(&c->from))
             update_event(s->up, EVENT_CONFIG_UPDATE_FROM, "sentinel %s %s %u @ %s %s %u",
-                         c->from.hex, c->from_addr.ip, c->from_addr.port, g->name, from.ip,
-                         from.port);
-        update_event(s->up, EVENT_SWITCH_MASTER, "%s %s %u %s %u", g->name, from.ip, from.port,
-                     c->addr.ip, c->addr.port);
+                         c->from.hex, address_host(&c->from_addr, g->env->names), c->from_addr.port,
+                         g->name, address_host(&from, g->env->names), from.port);
+        adopt_announce(s, &from, &c->addr);
         failover_cancel(s);
         if (!runid_known(&c->from)) /* RESET came between: the journal has forgotten the old one */
             group_record(s, RECORD_REPLICA, g->master);
@@ -178,7 +186,8 @@ void adopt_quarrel(struct step *s, const struct instance *sentinel)
     ms_t wait = 0;
     if (runid_compare(&g->env->myid, &sentinel->runid) > 0)
         wait += QUARREL_OTHER * g->env->periods.publish;
-    if (!view_sane(g))
+    /* Two names of one place, or a name that has just moved, look like two masters for a while. */
+    if (!view_sane(g) || group_current(g)->host != NULL)
         wait += QUARREL_INSANE * g->env->periods.publish;
     if (s->now - g->quarrel_since < wait)
         return;
@@ -239,8 +248,7 @@ void adopt_reset(struct step *s)
     if (g->fo.state >= FAILOVER_RECONF_SLAVES) {
         /* The promotion is durable and told to everybody: there is no way back behind it. */
         const struct address from = g->master->addr, to = g->fo.promoted->addr;
-        update_event(s->up, EVENT_SWITCH_MASTER, "%s %s %u %s %u", g->name, from.ip, from.port,
-                     to.ip, to.port);
+        adopt_announce(s, &from, &to);
         failover_cancel(s);
         adopt_switch(s, &to);
     } else {

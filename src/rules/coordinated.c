@@ -96,6 +96,9 @@ bool coordinated_send(struct step *s)
     struct action *a = update_add(s->up, ACTION_HANDOVER);
     a->inst = g->master;
     a->addr = fo->promoted->addr;
+    /* The master looks for it among its replicas, by what it calls them. */
+    if (!fo->promoted->listed_by_name && a->addr.ip[0] != '\0')
+        a->addr.host = NULL;
     a->timeout = handover_time(g);
     update_event_instance(s->up, EVENT_STATE_WAIT_PROMOTION, g, fo->promoted, NULL);
     fo->exec_ok = fo->lost_exec = fo->undoing = false;

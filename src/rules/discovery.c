@@ -63,9 +63,10 @@ static struct instance *new_sentinel(struct step *s, const struct hello *hello)
 
 static void switch_address(struct step *s, struct instance *sentinel, const struct address *addr)
 {
-    char text[LIMIT_IP + LIMIT_RUNID + 32];
+    char text[LIMIT_HOST + LIMIT_RUNID + 32];
     evict_address(s, &sentinel->runid, addr);
-    snprintf(text, sizeof(text), "ip %s port %u for %s", addr->ip, addr->port, sentinel->runid.hex);
+    snprintf(text, sizeof(text), "ip %s port %u for %s", address_host(addr, s->g->env->names),
+             addr->port, sentinel->runid.hex);
     update_event_instance(s->up, EVENT_SENTINEL_ADDRESS_SWITCH, s->g, s->g->master, text);
     move_sentinel(s, sentinel, addr);
     struct action *a = update_add(s->up, ACTION_MOVED);
@@ -92,6 +93,49 @@ void discovery_invalid(struct step *s, const struct runid *id, const struct addr
         discovery_drop(s, other);
 }
 
+/* --- names --------------------------------------------------------------------------------- */
+
+void discovery_resolved(struct step *s, struct instance *inst, const struct address *addr)
+{
+    struct group *g = s->g;
+    assert(inst->kind != INSTANCE_SENTINEL && addr->ip[0] != '\0');
+    /* The answer is to an older question: the instance is another by now. */
+    if (inst->addr.host == NULL || inst->addr.host != addr->host || inst->addr.port != addr->port ||
+        address_same(&inst->addr, addr))
+        return;
+    struct address plain = *addr;
+    plain.host = NULL; /* by ip alone: is somebody else there? */
+    struct instance *other = group_find_replica(g, &plain);
+    if (inst != g->master && (other != NULL || address_equal(&g->master->addr, &plain)))
+        return;
+    if (other != NULL) {
+        /* The master's name points to one of its replicas, which is what we take the master to be
+         * from here on; whoever made it a master, if anybody has. */
+        if (g->fo.state != FAILOVER_NONE || g->fo.wished || g->commit.pending)
+            return;
+        group_record(s, RECORD_NO_REPLICA, other);
+        group_take_replica(g, other);
+        group_forget(s, other);
+    }
+    group_close_links(s, inst);
+    inst->addr = *addr;
+    group_record(s, inst == g->master ? RECORD_CONFIG : RECORD_REPLICA, inst);
+    if (inst == g->master)
+        s->up->actions[s->up->count - 1].u.record.epoch = g->config_epoch;
+    group_open_links(s, inst);
+}
+
+/* A known sentinel is heard at its name, and the name stands for another ip: not a move, and the
+ * link looks the name up by itself. */
+static void follow_name(struct step *s, struct instance *sentinel, const struct address *addr)
+{
+    if (addr->host == NULL || sentinel->addr.host != addr->host || addr->ip[0] == '\0' ||
+        address_same(&sentinel->addr, addr))
+        return;
+    sentinel->addr = *addr;
+    group_record(s, RECORD_SENTINEL, sentinel);
+}
+
 /* --- hellos ------------------------------------------------------------------------------ */
 
 static bool epoch_plausible(const struct group *g, uint64_t epoch)
@@ -116,8 +160,8 @@ static bool hello_epochs(struct step *s, const struct hello *hello, struct insta
         adopt_propose(s, hello->config_epoch, &hello->master, sentinel);
         return true;
     }
-    if (hello->config_epoch == g->config_epoch &&
-        !address_equal(&hello->master, group_current(g))) {
+    if (hello->config_epoch == g->config_epoch && hello->master.ip[0] != '\0' &&
+        group_current(g)->ip[0] != '\0' && !address_equal(&hello->master, group_current(g))) {
         adopt_quarrel(s, sentinel);
         return true;
     }
@@ -143,6 +187,8 @@ bool discovery_hello(struct step *s, const struct hello *hello)
     } else if (!address_equal(&sentinel->addr, &hello->sentinel)) {
         switch_address(s, sentinel, &hello->sentinel);
         changed = true;
+    } else {
+        follow_name(s, sentinel, &hello->sentinel);
     }
     sentinel->hello_at = s->now;
     return hello_epochs(s, hello, sentinel) || changed;
@@ -173,12 +219,21 @@ static void see_replicas(struct step *s, const struct info *info)
     g->dropped += info->replicas_ignored;
     for (uint32_t i = 0; i < info->replica_count; i++) {
         const struct address *addr = &info->replicas[i];
-        if (!address_known(addr) || address_equal(addr, &g->master->addr) ||
-            group_find_replica(g, addr) != NULL)
+        if (!address_known(addr) || address_equal(addr, &g->master->addr))
             continue;
-        struct instance *replica = group_add_replica(g, addr, s->now);
+        struct instance *replica = group_find_replica(g, addr);
+        if (replica != NULL) {
+            replica->listed_by_name = addr->host != NULL;
+            if (addr->host != NULL && replica->addr.host == NULL) {
+                replica->addr.host = addr->host; /* known by its ip so far */
+                group_record(s, RECORD_REPLICA, replica);
+            }
+            continue;
+        }
+        replica = group_add_replica(g, addr, s->now);
         if (replica == NULL)
             return;
+        replica->listed_by_name = addr->host != NULL;
         update_event_instance(s->up, EVENT_SLAVE, g, replica, NULL);
         group_record(s, RECORD_REPLICA, replica);
         group_open_links(s, replica);
@@ -192,7 +247,7 @@ static void see_master(struct step *s, struct instance *inst, const struct info 
     if (moved)
         inst->master_since = s->now;
     inst->master = info->master;
-    if (address_known(&info->master)) {
+    if (info->master.host == NULL && address_known(&info->master)) {
         memcpy(inst->master_name, info->master.ip, sizeof(inst->master_name));
     } else if (info->master_host[0] != '\0') {
         snprintf(inst->master_name, sizeof(inst->master_name), "%.*s", LIMIT_IP, info->master_host);
@@ -271,6 +326,8 @@ void discovery_info(struct step *s, struct instance *inst, const struct info *in
     assert(inst->kind != INSTANCE_SENTINEL);
     inst->live.link_activity = s->now;
     inst->info_pending = false;
+    if (info->names_pending && inst->next_info > s->now + INFO_FAST)
+        inst->next_info = s->now + INFO_FAST;
     if (info->role == ROLE_UNKNOWN) {
         g->dropped++;
         return;

@@ -561,8 +561,7 @@ static void run_update_config(struct step *s)
 {
     struct group *g = s->g;
     const struct address from = g->master->addr, to = g->fo.promoted->addr;
-    update_event(s->up, EVENT_SWITCH_MASTER, "%s %s %u %s %u", g->name, from.ip, from.port, to.ip,
-                 to.port);
+    adopt_announce(s, &from, &to);
     adopt_switch(s, &to);
     group_ballot(s, BALLOT_END, 0, NULL);
 }

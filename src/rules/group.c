@@ -387,6 +387,9 @@ static void step_heavy(struct step *s, const struct group_event *ev)
     case GROUP_SENTINEL_MOVED:
         discovery_moved(s, &ev->runid, &ev->addr);
         return;
+    case GROUP_RESOLVED:
+        discovery_resolved(s, ev->inst, &ev->addr);
+        return;
     case GROUP_SENTINEL_INVALID:
         discovery_invalid(s, &ev->runid, &ev->addr);
         return;

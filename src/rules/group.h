@@ -24,6 +24,7 @@ struct group_env {
     uint64_t current_epoch; /* durable, as last published by the elector */
     bool tilt;              /* design.md §4.12 */
     bool muted;             /* another process uses our runid (design.md §4.11) */
+    bool names;             /* announce-hostnames: texts show names where there are any */
     bool after_gap;         /* first turn after a gap longer than ask-period: no evidence (§4.7) */
 };
 
@@ -114,7 +115,8 @@ enum action_kind {
     /* Links of masters and replicas: open is answered by GROUP_LINK_UP or GROUP_LINK_DOWN. Closing
      * is at once and unanswered. Of a sentinel: open = take part in the shared peer link to
      * inst->runid at inst->addr; close = leave it. */
-    ACTION_LINK_OPEN,  /* inst, link */
+    ACTION_LINK_OPEN,  /* inst, link. Where the address has a name the host looks what it stands for
+                          now, and sends GROUP_RESOLVED when that is another ip */
     ACTION_LINK_CLOSE, /* inst, link */
     ACTION_FORGET,     /* inst: not in the group any more and its links close; the host owns it now
                           and frees it with instance_free(). Last action that names it. */
@@ -123,9 +125,10 @@ enum action_kind {
                           published view's (struct group_view), rendered when sent. */
     ACTION_SLAVEOF,    /* inst, addr (port 0: NO ONE): the transaction of protocol.md §7.3;
                           answered by GROUP_EXEC. failing: FAILOVER ABORT goes before it */
-    ACTION_HANDOVER,   /* master inst, addr, timeout: MULTI, CLIENT PAUSE timeout WRITE, FAILOVER TO
-                          addr TIMEOUT timeout, EXEC; answered by GROUP_HANDOVER. Where the master
-                          takes the pause but not the rest the host ends the pause */
+    ACTION_HANDOVER,   /* master inst, addr (by name if it has one), timeout: MULTI, CLIENT PAUSE
+                          timeout WRITE, FAILOVER TO   addr TIMEOUT timeout, EXEC; answered by
+                          GROUP_HANDOVER. Where the master   takes the pause but not the rest the host
+                          ends the pause */
     ACTION_HANDOVER_ABORT, /* inst: FAILOVER ABORT, CLIENT UNPAUSE; what comes of it INFO tells */
     ACTION_SETTLE, /* inst: its role has changed by FAILOVER: MULTI, CONFIG REWRITE, CLIENT KILL
                       TYPE normal and pubsub, CLIENT UNPAUSE, EXEC; answered by GROUP_EXEC */
@@ -217,6 +220,7 @@ enum group_event_kind {
     GROUP_SET,              /* settings */
     GROUP_RECONNECT,        /* auth changed: reopen the links to master and replicas */
     GROUP_SENTINEL_MOVED,   /* runid, addr: heard in another group */
+    GROUP_RESOLVED,         /* inst, addr: its name stands for this ip now */
     GROUP_SENTINEL_INVALID, /* runid, addr: whoever is known at addr with another runid goes */
 };
 

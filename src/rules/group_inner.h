@@ -78,6 +78,9 @@ bool discovery_hello(struct step *s, const struct hello *hello);
 /* Heard in another group of the process. */
 void discovery_moved(struct step *s, const struct runid *id, const struct address *addr);
 void discovery_invalid(struct step *s, const struct runid *id, const struct address *addr);
+/* inst's name stands for another ip now: links are opened there. Not where that would make two
+ * instances one in the middle of a failover, or two replicas one. */
+void discovery_resolved(struct step *s, struct instance *inst, const struct address *addr);
 /* Removes a sentinel for good: journal, elector, host. */
 void discovery_drop(struct step *s, struct instance *sentinel);
 
@@ -143,6 +146,8 @@ void adopt_config(struct step *s, const struct outcome *o); /* OUTCOME_CONFIG */
 void adopt_fresh(struct step *s, const struct outcome *o);  /* OUTCOME_FRESH */
 /* A known peer has our config epoch and another address (design.md §4.10). */
 void adopt_quarrel(struct step *s, const struct instance *sentinel);
+/* Says +switch-master. */
+void adopt_announce(struct step *s, const struct address *from, const struct address *to);
 /* +switch-master is out: the group begins anew around addr. */
 void adopt_switch(struct step *s, const struct address *addr);
 void adopt_reset(struct step *s); /* SENTINEL RESET */

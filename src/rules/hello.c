@@ -1,5 +1,7 @@
 #include "rules/hello.h"
 
+#include "rules/host.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -36,13 +38,14 @@ static bool split(struct fields *fields, const char *text, size_t len)
     return true;
 }
 
-static bool parse_address(const struct fields *fields, enum field ip, enum field port,
+static bool parse_address(const struct fields *fields, enum field ip, enum field port, bool names,
                           struct address *out)
 {
     uint64_t number;
     if (!parse_u64(fields->text[port], fields->len[port], UINT16_MAX, &number) || number == 0)
         return false;
-    return address_set(out, fields->text[ip], fields->len[ip], (int64_t)number);
+    return address_set_host(out, fields->text[ip], fields->len[ip], (int64_t)number,
+                            names ? HOST_HEARD : HOST_NONE);
 }
 
 static bool parse_epoch(const struct fields *fields, enum field field, uint64_t *out)
@@ -50,14 +53,11 @@ static bool parse_epoch(const struct fields *fields, enum field field, uint64_t 
     return parse_u64(fields->text[field], fields->len[field], LIMIT_EPOCH, out);
 }
 
-bool hello_parse(struct hello *hello, const char *text, size_t len)
+bool hello_parse(struct hello *hello, const char *text, size_t len, bool names)
 {
     assert(hello != NULL);
     struct fields fields;
     if (len == 0 || len > LIMIT_HELLO || !split(&fields, text, len))
-        return false;
-    if (!parse_address(&fields, FIELD_IP, FIELD_PORT, &hello->sentinel) ||
-        !parse_address(&fields, FIELD_MASTER_IP, FIELD_MASTER_PORT, &hello->master))
         return false;
     if (!runid_parse(&hello->runid, fields.text[FIELD_RUNID], fields.len[FIELD_RUNID]))
         return false;
@@ -70,6 +70,10 @@ bool hello_parse(struct hello *hello, const char *text, size_t len)
         return false;
     if (memchr(fields.text[FIELD_NAME], '\0', name_len) != NULL)
         return false; /* it would pass for the shorter name before the NUL */
+    /* Last, so that only a message that is whole brings in a name. */
+    if (!parse_address(&fields, FIELD_IP, FIELD_PORT, names, &hello->sentinel) ||
+        !parse_address(&fields, FIELD_MASTER_IP, FIELD_MASTER_PORT, names, &hello->master))
+        return false;
     memcpy(hello->name, fields.text[FIELD_NAME], name_len);
     hello->name[name_len] = '\0';
     return true;
@@ -102,12 +106,12 @@ size_t hello_format(const struct hello *hello, char out[LIMIT_HELLO + 1])
 {
     assert(runid_known(&hello->runid) && hello->name[0] != '\0');
     char *at = out; /* LIMIT_HELLO has room for the longest (limits.h) */
-    at = put_text(at, hello->sentinel.ip);
+    at = put_text(at, address_host(&hello->sentinel, true));
     at = put_number(at, hello->sentinel.port);
     at = put_text(at, hello->runid.hex);
     at = put_number(at, hello->current_epoch);
     at = put_text(at, hello->name);
-    at = put_text(at, hello->master.ip);
+    at = put_text(at, address_host(&hello->master, true));
     at = put_number(at, hello->master.port);
     at = put_number(at, hello->config_epoch);
     *--at = '\0'; /* instead of the last comma */

@@ -1,5 +1,7 @@
 #include "rules/info.h"
 
+#include "rules/host.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -53,7 +55,7 @@ static bool slice_port(struct slice s, uint16_t *port)
 }
 
 /* "ip,port,state" or "ip=…,port=…,…" (protocol.md §5). */
-static bool parse_replica(struct slice value, struct address *addr)
+static bool parse_replica(struct slice value, bool names, struct address *addr)
 {
     struct slice rest = value, field, ip = {NULL, 0}, port = {NULL, 0}, found;
     size_t fields = 0;
@@ -72,13 +74,13 @@ static bool parse_replica(struct slice value, struct address *addr)
     uint16_t number;
     if (ip.text == NULL || port.text == NULL || !slice_port(port, &number) || number == 0)
         return false;
-    return address_set(addr, ip.text, ip.len, number);
+    return address_set_host(addr, ip.text, ip.len, number, names ? HOST_HEARD : HOST_NONE);
 }
 
-static void add_replica(struct info *info, struct slice value)
+static void add_replica(struct info *info, struct slice value, bool names)
 {
     struct address addr;
-    if (!parse_replica(value, &addr) || info->replica_count == LIMIT_REPLICAS) {
+    if (info->replica_count == LIMIT_REPLICAS || !parse_replica(value, names, &addr)) {
         info->replicas_ignored++;
         return;
     }
@@ -111,7 +113,7 @@ static bool is_replica_key(struct slice key)
 }
 
 /* Lines of a master or of any server. */
-static bool parse_common(struct info *info, struct slice key, struct slice value)
+static bool parse_common(struct info *info, struct slice key, struct slice value, bool names)
 {
     if (slice_is(key, "run_id")) {
         struct runid id;
@@ -123,7 +125,7 @@ static bool parse_common(struct info *info, struct slice key, struct slice value
         else if (slice_is(value, "slave"))
             info->role = ROLE_REPLICA;
     } else if (is_replica_key(key)) {
-        add_replica(info, value);
+        add_replica(info, value, names);
     } else if (slice_is(key, "master_failover_state")) {
         info->failover_known = true;
         info->failing_over = !slice_is(value, "no-failover");
@@ -160,7 +162,7 @@ static void parse_as_replica(struct info *info, struct slice key, struct slice v
     }
 }
 
-static void parse_line(struct info *info, struct slice line)
+static void parse_line(struct info *info, struct slice line, bool names)
 {
     if (line.len > 0 && line.text[line.len - 1] == '\r')
         line.len--;
@@ -172,11 +174,11 @@ static void parse_line(struct info *info, struct slice line)
         return;
     const struct slice key = {line.text, (size_t)(colon - line.text)};
     const struct slice value = {colon + 1, line.len - key.len - 1};
-    if (!parse_common(info, key, value))
+    if (!parse_common(info, key, value, names))
         parse_as_replica(info, key, value);
 }
 
-void info_parse(struct info *info, const char *text, size_t len)
+void info_parse(struct info *info, const char *text, size_t len, bool names)
 {
     assert(info != NULL);
     /* The table of replicas is large and counted: it need not be cleared. */
@@ -189,11 +191,12 @@ void info_parse(struct info *info, const char *text, size_t len)
 
     struct slice rest = {text, len}, line;
     while (slice_cut(&rest, '\n', &line))
-        parse_line(info, line);
+        parse_line(info, line, names);
 
-    /* The order of master_host and master_port does not matter. Of a name only the port is known:
-     * master stays without an ip. */
+    /* The order of master_host and master_port does not matter. Of a name that is not accepted only
+     * the port is known: master stays without an ip. */
     if (info->master_host[0] != '\0')
-        address_set(&info->master, info->master_host, strlen(info->master_host), info->master.port);
+        (void)address_set_host(&info->master, info->master_host, strlen(info->master_host),
+                               info->master.port, names ? HOST_HEARD : HOST_NONE);
     assert(info->replica_count <= LIMIT_REPLICAS);
 }

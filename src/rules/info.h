@@ -21,6 +21,7 @@ struct info {
     bool announced;         /* replica_announced, true when absent */
     bool failover_known;    /* master_failover_state is there: the server knows FAILOVER */
     bool failing_over;      /* and it says that one is going on */
+    bool names_pending;     /* the host's: names in it are being looked up, ask again soon */
     uint32_t replica_count; /* slaveN lines with a usable address */
     uint32_t replicas_ignored; /* malformed, port 0, or beyond LIMIT_REPLICAS */
     struct address replicas[LIMIT_REPLICAS];
@@ -28,5 +29,6 @@ struct info {
 
 /* Parses text[0..len), any bytes, both forms of slaveN lines; unknown lines are skipped, a known
  * line with a malformed value counts as absent. Never fails: an unusable text gives role
- * ROLE_UNKNOWN. Lines end in \r\n or \n. */
-void info_parse(struct info *info, const char *text, size_t len);
+ * ROLE_UNKNOWN. Lines end in \r\n or \n. names: host names count as addresses; they are interned,
+ * their ip stays empty. */
+void info_parse(struct info *info, const char *text, size_t len, bool names);

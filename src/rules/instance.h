@@ -93,6 +93,7 @@ struct instance {
     ms_t master_link_down;          /* ms */
     bool master_link_up;
     bool announced;
+    bool listed_by_name; /* its master's INFO calls it by its name */
     uint32_t priority;
     uint64_t repl_offset;
     ms_t reconf_sent_at;   /* SLAVEOF of this failover, or of a correction, sent */

@@ -11,14 +11,24 @@
 #define LIMIT_IP         45  /* bytes of a textual IPv4 or IPv6 address */
 #define LIMIT_HOST       255 /* bytes of a host name */
 #define LIMIT_RUNID      40  /* hex digits of a run id, exactly */
-#define LIMIT_EVENT_TEXT 1024
-#define LIMIT_HELLO      512 /* bytes of one hello message; longer: ignored and counted */
+#define LIMIT_EVENT_TEXT 2048
+#define LIMIT_HELLO      1024 /* bytes of one hello message; longer: ignored and counted */
 
 /* --- topology ------------------------------------------------------------------------------ */
 #define LIMIT_GROUPS    65536 /* distinct master names in the life of one process */
 #define LIMIT_REPLICAS  256   /* of one group; further ones in INFO are ignored and counted */
 #define LIMIT_SENTINELS 128   /* of one group; further ones in hellos are ignored and counted */
 #define LIMIT_PEERS     1024  /* sentinel processes known to this one */
+
+/* --- host names (rules/host.h, io/resolver.h) ----------------------------------------------- */
+#define LIMIT_HOSTS            65536 /* distinct names in the life of one process, a power of two */
+#define LIMIT_HOSTS_HEARD      49152 /* with so many, names from the network are refused, counted */
+#define LIMIT_RESOLVER_THREADS 32    /* lookups at once; the rest wait */
+#define LIMIT_RESOLVER_FRESH   5000  /* ms an answer is taken as it is, then asked for again */
+#define LIMIT_RESOLVER_AGAIN   1000  /* ms after a failed lookup, doubled with each failure ... */
+#define LIMIT_RESOLVER_BACKOFF 16000 /* ... up to this */
+#define LIMIT_RESOLVER_START   3000  /* ms the start waits for names; then it goes on without */
+#define LIMIT_RESOLVER_REPLY   5000  /* ms SENTINEL MONITOR waits for its name; then an error */
 
 /* --- epochs (protocol.md §11) --------------------------------------------------------------- */
 #define LIMIT_EPOCH      ((uint64_t)1 << 62) /* above: ignored and counted */
@@ -111,11 +121,11 @@ _Static_assert((LIMIT_CQ & (LIMIT_CQ - 1)) == 0 && LIMIT_CQ >= 4 * LIMIT_SQ,
                "completions of all submissions and of multishot requests fit");
 _Static_assert((LIMIT_BUFFERS & (LIMIT_BUFFERS - 1)) == 0 && LIMIT_BUFFERS <= 32768,
                "a provided-buffer ring");
-_Static_assert(LIMIT_HELLO > 2 * LIMIT_IP + LIMIT_RUNID + LIMIT_NAME + 3 * 20 + 2 * 5 + 8,
+_Static_assert(LIMIT_HELLO > 2 * LIMIT_HOST + LIMIT_RUNID + LIMIT_NAME + 3 * 20 + 2 * 5 + 8,
                "every well-formed hello fits");
 _Static_assert(LIMIT_REQUEST_BULK <= LIMIT_REQUEST_BYTES, "an argument fits in a request");
 _Static_assert(LIMIT_SCRIPTS_RUNNING < LIMIT_SCRIPTS, "a full queue has one that waits");
 _Static_assert(LIMIT_ACL_USER + 256 < LIMIT_LINE, "a user fits in a line of sentinel.conf");
 _Static_assert(LIMIT_ACL_COMMANDS % 64 == 0, "permissions are words of bits");
-_Static_assert(LIMIT_EVENT_TEXT > 2 * LIMIT_NAME + 4 * LIMIT_IP + 2 * LIMIT_RUNID + 200,
+_Static_assert(LIMIT_EVENT_TEXT > 2 * LIMIT_NAME + 4 * LIMIT_HOST + 2 * LIMIT_RUNID + 200,
                "every event's text fits");

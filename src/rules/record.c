@@ -1,5 +1,7 @@
 #include "rules/record.h"
 
+#include "rules/host.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,9 +41,16 @@ static void quote(const char *name, char out[4 * LIMIT_NAME + 3])
     *p = '\0';
 }
 
+static bool has_address(enum record_kind kind)
+{
+    return kind == RECORD_CONFIG || kind == RECORD_REPLICA || kind == RECORD_NO_REPLICA ||
+           kind == RECORD_SENTINEL || kind == RECORD_MONITOR;
+}
+
 size_t record_format(const struct record *r, const char *name, char out[LIMIT_LINE])
 {
     char n[4 * LIMIT_NAME + 3] = "";
+    const char *host = address_host(&r->addr, false);
     int len = 0;
 
     if (r->kind != RECORD_CURRENT_EPOCH && r->kind != RECORD_TEXT) {
@@ -58,18 +67,18 @@ size_t record_format(const struct record *r, const char *name, char out[LIMIT_LI
         break;
     case RECORD_CONFIG:
         len = snprintf(out, LIMIT_LINE, "sentinel config-epoch %s %" PRIu64 " %s %u", n, r->epoch,
-                       r->addr.ip, (unsigned)r->addr.port);
+                       host, (unsigned)r->addr.port);
         break;
     case RECORD_REPLICA:
-        len = snprintf(out, LIMIT_LINE, "sentinel known-replica %s %s %u", n, r->addr.ip,
+        len = snprintf(out, LIMIT_LINE, "sentinel known-replica %s %s %u", n, host,
                        (unsigned)r->addr.port);
         break;
     case RECORD_NO_REPLICA:
-        len = snprintf(out, LIMIT_LINE, "sentinel forget-replica %s %s %u", n, r->addr.ip,
+        len = snprintf(out, LIMIT_LINE, "sentinel forget-replica %s %s %u", n, host,
                        (unsigned)r->addr.port);
         break;
     case RECORD_SENTINEL:
-        len = snprintf(out, LIMIT_LINE, "sentinel known-sentinel %s %s %u %s", n, r->addr.ip,
+        len = snprintf(out, LIMIT_LINE, "sentinel known-sentinel %s %s %u %s", n, host,
                        (unsigned)r->addr.port, r->runid.hex);
         break;
     case RECORD_NO_SENTINEL:
@@ -79,7 +88,7 @@ size_t record_format(const struct record *r, const char *name, char out[LIMIT_LI
         len = snprintf(out, LIMIT_LINE, "sentinel reset %s", n);
         break;
     case RECORD_MONITOR:
-        len = snprintf(out, LIMIT_LINE, "sentinel monitor %s %s %u %u", n, r->addr.ip,
+        len = snprintf(out, LIMIT_LINE, "sentinel monitor %s %s %u %u", n, host,
                        (unsigned)r->addr.port, (unsigned)r->quorum);
         break;
     case RECORD_REMOVE:
@@ -89,6 +98,10 @@ size_t record_format(const struct record *r, const char *name, char out[LIMIT_LI
         assert(r->text != NULL);
         len = snprintf(out, LIMIT_LINE, "%s", r->text);
         break;
+    }
+    if (len > 0 && len < LIMIT_LINE && has_address(r->kind) && r->addr.host != NULL &&
+        r->addr.ip[0] != '\0') {
+        len += snprintf(out + len, LIMIT_LINE - (size_t)len, " @%s", r->addr.host->text);
     }
     return len > 0 && len < LIMIT_LINE ? (size_t)len : 0;
 }

@@ -9,6 +9,9 @@
  * journal only sentinel reset m1                            journal only sentinel monitor
  * m1 10.0.0.1 6379 2 sentinel remove m1                           journal only
  *
+ * An address that goes by a name is written with its ip, if it has one, and the line ends in
+ * " @<name>"; without an ip the name stands in its place.
+ *
  * Thread: any.
  */
 #pragma once

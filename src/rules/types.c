@@ -1,12 +1,15 @@
 #include "rules/types.h"
 
+#include "rules/host.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 _Static_assert(LIMIT_IP + 1 >= INET6_ADDRSTRLEN, "whatever inet_ntop writes fits in an address");
-_Static_assert(sizeof(struct address) == LIMIT_IP + 1 + sizeof(uint16_t), "no padding");
+_Static_assert(sizeof(struct address) == LIMIT_IP + 1 + sizeof(uint16_t) + sizeof(void *),
+               "no padding");
 
 /* --- run ids --------------------------------------------------------------------------------- */
 
@@ -93,35 +96,66 @@ bool address_set(struct address *a, const char *ip, size_t ip_len, int64_t port)
 
 bool address_equal(const struct address *a, const struct address *b)
 {
-    return a->port == b->port && strcmp(a->ip, b->ip) == 0;
+    if (a->port != b->port)
+        return false;
+    if (a->host != NULL && a->host == b->host)
+        return true;
+    /* Two without an ip are equal only where neither has a name: no address at all. */
+    return strcmp(a->ip, b->ip) == 0 && (a->ip[0] != '\0' || a->host == b->host);
+}
+
+bool address_same(const struct address *a, const struct address *b)
+{
+    return a->port == b->port && a->host == b->host && strcmp(a->ip, b->ip) == 0;
 }
 
 /* FNV-1a, with a final mix so that tables may use any bits of it. */
-uint64_t address_hash(const struct address *a)
+static uint64_t hash_text(const char *text, uint16_t port)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (const char *c = a->ip; *c != '\0'; c++) {
+    for (const char *c = text; *c != '\0'; c++) {
         hash ^= (unsigned char)*c;
         hash *= UINT64_C(0x100000001b3);
     }
-    hash ^= a->port;
+    hash ^= port;
     hash *= UINT64_C(0x100000001b3);
     hash ^= hash >> 32;
     hash *= UINT64_C(0x9e3779b97f4a7c15);
     return hash ^ (hash >> 29);
 }
 
+uint64_t address_hash(const struct address *a)
+{
+    return hash_text(address_host(a, false), a->port);
+}
+
+uint64_t address_hash_host(const struct address *a)
+{
+    return hash_text(address_host(a, true), a->port);
+}
+
 bool address_known(const struct address *a)
 {
-    return a->ip[0] != '\0' && a->port != 0;
+    return (a->ip[0] != '\0' || a->host != NULL) && a->port != 0;
+}
+
+const char *address_host(const struct address *a, bool names)
+{
+    return a->host != NULL && (names || a->ip[0] == '\0') ? a->host->text : a->ip;
+}
+
+size_t address_format_as(const struct address *a, bool names, char out[ADDRESS_TEXT])
+{
+    const char *host = address_host(a, names);
+    const char *form = strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u";
+    const int len = snprintf(out, ADDRESS_TEXT, form, host, (unsigned)a->port);
+    assert(len > 0 && len < ADDRESS_TEXT);
+    return (size_t)len;
 }
 
 size_t address_format(const struct address *a, char out[ADDRESS_TEXT])
 {
-    const char *form = strchr(a->ip, ':') != NULL ? "[%s]:%u" : "%s:%u";
-    const int len = snprintf(out, ADDRESS_TEXT, form, a->ip, (unsigned)a->port);
-    assert(len > 0 && len < ADDRESS_TEXT);
-    return (size_t)len;
+    return address_format_as(a, false, out);
 }
 
 /* --- random numbers -------------------------------------------------------------------------- */

@@ -33,22 +33,38 @@ bool runid_equal(const struct runid *a, const struct runid *b);
 int runid_compare(const struct runid *a, const struct runid *b);
 bool runid_known(const struct runid *id); /* not empty */
 
-/* Where a process listens. Port 0 means "invalid, do not connect" (protocol.md §2). */
+struct host; /* an interned name: rules/host.h */
+
+/* Where a process listens. Port 0 means "invalid, do not connect" (protocol.md §2). One that goes
+ * by a name (resolve-hostnames) keeps the name and the last good ip. */
 struct address {
-    char ip[LIMIT_IP + 1]; /* textual, canonical as inet_ntop writes it */
+    char ip[LIMIT_IP + 1]; /* textual, canonical as inet_ntop writes it; empty: not resolved yet */
     uint16_t port;
+    const struct host *host; /* NULL: known by its ip only */
 };
 
 /* Parses a textual IPv4 or IPv6 address (no names, no brackets) and a port 0..65535.
  * Returns false and leaves *a alone when it is neither. */
 bool address_set(struct address *a, const char *ip, size_t ip_len, int64_t port);
+/* The same place: the port and, as stock has it, the ip or the name are equal. */
 bool address_equal(const struct address *a, const struct address *b);
+/* Equal in all their parts. */
+bool address_same(const struct address *a, const struct address *b);
+/* Of ip and port; where there is no ip yet, of name and port. */
 uint64_t address_hash(const struct address *a);
-bool address_known(const struct address *a); /* an ip and a port other than 0 */
+/* Of name and port: where a table finds an address that is asked for by its name. */
+uint64_t address_hash_host(const struct address *a);
+bool address_known(const struct address *a); /* an ip or a name, and a port other than 0 */
 
-/* Writes "ip:port" ("[ip]:port" for IPv6), NUL-terminated, and returns its length. */
-#define ADDRESS_TEXT (LIMIT_IP + 2 + 6 + 1)
-size_t address_format(const struct address *a, char out[ADDRESS_TEXT]);
+/* What the world is shown: the name, if there is one and names (announce-hostnames); else the ip;
+ * the name all the same while there is no ip. Empty for an address that is nowhere. Lives as long
+ * as *a. */
+const char *address_host(const struct address *a, bool names);
+/* Writes "host:port" with address_host()'s host ("[ip]:port" for IPv6), NUL-terminated, and returns
+ * its length. */
+#define ADDRESS_TEXT (LIMIT_HOST + 2 + 6 + 1)
+size_t address_format_as(const struct address *a, bool names, char out[ADDRESS_TEXT]);
+size_t address_format(const struct address *a, char out[ADDRESS_TEXT]); /* names: no */
 
 /* A small PRNG whose state sits in its owner, so that a seed reproduces everything (xorshift64*).
  * Seed 0 is replaced by a constant. */

@@ -86,22 +86,24 @@ void update_event_instance(struct update *up, enum event_type type, const struct
     const char *gap = extra == NULL ? "" : " ";
     if (extra == NULL)
         extra = "";
-    const struct address *master = &g->master->addr;
+    const bool names = g->env->names;
+    const char *host = address_host(&inst->addr, names);
+    const char *master = address_host(&g->master->addr, names);
+    const unsigned port = g->master->addr.port;
     switch (inst->kind) {
     case INSTANCE_MASTER:
-        update_event(up, type, "master %s %s %u%s%s", g->name, inst->addr.ip, inst->addr.port, gap,
-                     extra);
+        update_event(up, type, "master %s %s %u%s%s", g->name, host, inst->addr.port, gap, extra);
         return;
     case INSTANCE_REPLICA: {
         char name[ADDRESS_TEXT];
-        address_format(&inst->addr, name);
-        update_event(up, type, "slave %s %s %u @ %s %s %u%s%s", name, inst->addr.ip,
-                     inst->addr.port, g->name, master->ip, master->port, gap, extra);
+        address_format_as(&inst->addr, names, name);
+        update_event(up, type, "slave %s %s %u @ %s %s %u%s%s", name, host, inst->addr.port,
+                     g->name, master, port, gap, extra);
         return;
     }
     case INSTANCE_SENTINEL:
-        update_event(up, type, "sentinel %s %s %u @ %s %s %u%s%s", inst->runid.hex, inst->addr.ip,
-                     inst->addr.port, g->name, master->ip, master->port, gap, extra);
+        update_event(up, type, "sentinel %s %s %u @ %s %s %u%s%s", inst->runid.hex, host,
+                     inst->addr.port, g->name, master, port, gap, extra);
         return;
     }
     assert(false && "an instance is of one of three kinds");

@@ -183,12 +183,11 @@ bool directory_read(const struct directory *d, uint32_t gid, struct group_view *
     return true;
 }
 
-/* Makes gid reachable from addr's place in the table. Thread: an owner. */
-static void address_insert(struct directory *d, const struct address *addr, uint32_t gid)
+/* Makes gid reachable from the hash's place in the table. Thread: an owner. */
+static void address_insert(struct directory *d, uint64_t hash, uint32_t gid)
 {
     pthread_mutex_lock(&d->address_lock);
-    uint64_t h = address_hash(addr);
-    for (;; h++) {
+    for (uint64_t h = hash;; h++) {
         uint32_t value =
             atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_relaxed);
         if (value == gid + 1) {
@@ -225,8 +224,11 @@ void directory_publish(struct directory *d, uint32_t gid, const struct group_vie
         atomic_store_explicit(&e->words[i], words[i], memory_order_relaxed);
     }
     atomic_store_explicit(&e->sequence, sequence + 2, memory_order_release);
-    if (!was_alive || !address_equal(&old.master, &view->master)) {
-        address_insert(d, &view->master, gid);
+    if (!was_alive || !address_same(&old.master, &view->master)) {
+        address_insert(d, address_hash(&view->master), gid);
+        if (view->master.host != NULL) {
+            address_insert(d, address_hash_host(&view->master), gid);
+        }
     }
     if (!was_alive) {
         atomic_store_explicit(&e->alive, true, memory_order_release);
@@ -248,11 +250,12 @@ static bool is_at(const struct directory *d, uint32_t gid, const struct address 
     return directory_read(d, gid, &view) && address_equal(&view.master, addr);
 }
 
-uint32_t directory_find_address(const struct directory *d, const struct address *addr)
+/* From the place of a hash; of several the first monitored. */
+static uint32_t find_from(const struct directory *d, uint64_t hash, const struct address *addr)
 {
     uint32_t found = DIRECTORY_NONE;
 
-    for (uint64_t h = address_hash(addr);; h++) {
+    for (uint64_t h = hash;; h++) {
         uint32_t value =
             atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_acquire);
         if (value == 0) {
@@ -261,6 +264,16 @@ uint32_t directory_find_address(const struct directory *d, const struct address 
         if (value - 1 < found && is_at(d, value - 1, addr)) {
             found = value - 1;
         }
+    }
+    return found;
+}
+
+uint32_t directory_find_address(const struct directory *d, const struct address *addr)
+{
+    uint32_t found = find_from(d, address_hash(addr), addr);
+    if (addr->host != NULL) {
+        uint32_t named = find_from(d, address_hash_host(addr), addr);
+        found = named < found ? named : found;
     }
     if (found == DIRECTORY_NONE && atomic_load(&d->addresses_full)) {
         uint32_t count = directory_count(d);

@@ -22,6 +22,7 @@ enum letter_kind {
     /* shard -> owner shard of the group; gossip: may be dropped */
     LETTER_HELLO,
     LETTER_ASKED,
+    LETTER_RESOLVED,  /* gid, resolved: to itself: that name stands for that ip now */
     LETTER_LINK_LOST, /* gid, lost: to itself: the host closed a link in the middle of a step */
     /* shard -> shard that owns the link to a peer */
     LETTER_PEER_JOIN,  /* peer, addr: a group of the sender knows it there */
@@ -109,7 +110,8 @@ struct letter {
             uint32_t asked; /* tag of the address it was asked about */
             bool down;
         } answer;
-        struct address lost; /* LINK_LOST */
+        struct address lost;     /* LINK_LOST */
+        struct address resolved; /* RESOLVED */
         struct {
             struct runid runid;
             struct address addr;

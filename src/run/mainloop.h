@@ -17,6 +17,9 @@ struct process *mainloop_process(struct mainloop *m);
 /* Holds the request until sentinel.conf has been rewritten with everything the journal held when
  * it arrived (several share one rewrite), sets *saved, and sends it on to thread `to`. Takes it. */
 void mainloop_save_then(struct mainloop *m, struct request *request, bool *saved, unsigned to);
+/* Holds the request and runs its step again once a name lookup has ended, or a second has passed.
+ * Takes it. */
+void mainloop_park(struct mainloop *m, struct request *request);
 /* Tunables as they stand; change a copy and install it: every thread gets it. */
 const struct tunables *mainloop_tunables(const struct mainloop *m);
 void mainloop_set_tunables(struct mainloop *m, const struct tunables *t);

@@ -397,7 +397,7 @@ static void peer_up(void *owner)
             p->told_ours = true;
             shard_log(s, EVENT_WARNING,
                       "the sentinel %s announces my own address %s:%u: it counts as unreachable",
-                      p->runid.hex, p->addr.ip, (unsigned)p->addr.port);
+                      p->runid.hex, address_host(&p->addr, s->env.names), (unsigned)p->addr.port);
         }
         peer_close(p);
         peer_schedule(p);
@@ -546,6 +546,9 @@ static void peer_open(struct peer_link *p)
     struct link_options options;
 
     assert(p->link == NULL);
+    if (p->addr.host != NULL && t->resolve_hostnames) {
+        (void)resolver_fill(s->process->resolver, &p->addr, s->now);
+    }
     link_options_fill(s, &options, &p->addr, LINK_CMD);
     options.peer = true;
     options.pending_max = pending_max(p);
@@ -637,6 +640,7 @@ static void link_join(struct shard *s, const struct letter *letter, unsigned fro
     if (p->link != NULL) {
         link_set_pending_max(p->link, pending_max(p));
     }
+    /* Of one name the link itself knows best what it stands for. */
     if (!address_equal(&p->addr, &letter->u.peer.addr)) {
         peer_close(p);
         p->addr = letter->u.peer.addr;
@@ -685,7 +689,7 @@ static void link_ask(struct shard *s, const struct letter *letter)
     (void)snprintf(epoch, sizeof epoch, "%" PRIu64, letter->u.peer.epoch);
     const char *argv[] = {"SENTINEL",
                           "is-master-down-by-addr",
-                          letter->u.peer.addr.ip,
+                          address_host(&letter->u.peer.addr, s->env.names),
                           port,
                           epoch,
                           letter->u.peer.vote ? s->process->myid.hex : "*"};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "io/mailbox.h"
+#include "io/resolver.h"
 #include "io/tls.h"
 #include "rules/event.h"
 #include "run/directory.h"
@@ -18,7 +19,7 @@
 struct tunables {
     struct periods periods;
     char announce_ip[LIMIT_HOST + 1]; /* as configured; empty: the link's local address */
-    struct address announce;          /* the same, resolved by main; ip empty: none */
+    struct address announce;          /* the same; neither ip nor host: none */
     uint32_t announce_port;           /* 0: port */
     bool resolve_hostnames, announce_hostnames;
     char sentinel_user[256], sentinel_pass[512];
@@ -82,6 +83,7 @@ struct process {
     int64_t started_wall_ms;
     struct post *post;
     struct directory *directory;
+    struct resolver *resolver;
     struct process_counters counters;
 
     _Atomic uint64_t current_epoch; /* durable; written by the elector */

@@ -389,6 +389,7 @@ struct shard *shard_new(struct process *p, unsigned index, const struct tunables
     *s->tunables = *tunables;
     s->grid = TURN_CALM * index / p->options.shards;
     s->env.periods = tunables->periods;
+    s->env.names = tunables->announce_hostnames;
     s->env.myid = p->myid;
     s->env.current_epoch = atomic_load(&p->current_epoch);
     heap_init(&s->heap);

@@ -230,9 +230,9 @@ static void act_script(struct shard *s, const struct group_host *gh, const struc
                                 gh->sg.group->name,
                                 a->leader ? "leader" : "observer",
                                 "start",
-                                a->addr.ip,
+                                address_host(&a->addr, s->env.names),
                                 from_port,
-                                a->addr2.ip,
+                                address_host(&a->addr2, s->env.names),
                                 to_port};
     run_script(s, argv, sizeof argv / sizeof argv[0]);
 }

@@ -35,7 +35,8 @@ struct server {
     struct group_host *gh;
     struct instance *inst;
     struct link *cmd, *pubsub;
-    uint8_t *info; /* the last INFO, packed, for INFO-CACHE */
+    bool told_name; /* the log was told that its name cannot be resolved */
+    uint8_t *info;  /* the last INFO, packed, for INFO-CACHE */
     size_t info_len;
 };
 
@@ -115,7 +116,7 @@ struct shard {
     ms_t epoch_told_at;
     ms_t descriptors_told; /* last complaint that there are none left, 0: never */
     ms_t tls_told;         /* the same, about a handshake that failed */
-    char own_prefix[LIMIT_IP + LIMIT_RUNID + 9]; /* our last hello up to its third comma */
+    char own_prefix[LIMIT_HOST + LIMIT_RUNID + 9]; /* our last hello up to its third comma */
     size_t own_prefix_len;
     struct heap heap;
     struct peer_view *peers[PEER_BUCKETS];
@@ -178,6 +179,18 @@ void link_stillborn_event(struct shard *s, const struct group_host *gh, const st
 void link_options_fill(struct shard *s, struct link_options *options, const struct address *to,
                        enum link_kind kind);
 enum ping_reply ping_reply_of(const struct redisReply *reply);
+
+/* shard_names.c */
+/* Fills in the ips of the names that a hello, or an INFO of a server of g, holds. hello: false
+ * while one of them is being looked up; the next hello comes soon. INFO: lines of replicas whose
+ * names cannot be resolved are taken out. */
+bool names_hello(struct shard *s, const struct group *g, struct hello *hello);
+void names_info(struct shard *s, const struct group *g, struct info *info);
+void names_asked(struct shard *s, struct address *addr); /* of a request; may stay unresolved */
+/* A link to a server that goes by a name is about to be opened: when the name points elsewhere now,
+ * the group is told by mail (LETTER_RESOLVED), and opens it there. */
+void names_open(struct shard *s, struct group_host *gh, struct server *sv);
+void names_letter(struct shard *s, const struct letter *letter);
 
 /* peer.c */
 void peer_join(struct shard *s, struct group_host *gh, struct instance *inst);

@@ -90,7 +90,8 @@ static void info_arrived(struct server *sv, const redisReply *reply)
     size_t len = (size_t)reply->len;
     keep_info(sv, reply->str, len);
     s->counters.infos++;
-    info_parse(s->info, reply->str, len);
+    info_parse(s->info, reply->str, len, s->tunables->resolve_hostnames);
+    names_info(s, sv->gh->sg.group, s->info);
     struct group_event ev = {.kind = GROUP_INFO, .info = s->info};
     server_event(sv, &ev);
 }
@@ -225,18 +226,21 @@ void link_stillborn_event(struct shard *s, const struct group_host *gh, const st
     enum event_type type =
         kind == LINK_CMD ? EVENT_CMD_LINK_RECONNECTION : EVENT_PUBSUB_LINK_RECONNECTION;
     const char *name = gh->sg.group->name, *why = strerror(error);
+    const bool names = s->env.names;
+    const char *host = address_host(at, names);
     char text[ADDRESS_TEXT];
 
     if (inst->kind == INSTANCE_MASTER) {
-        shard_group_event(s, &gh->sg, type, "master %s %s %u #%s", name, at->ip, (unsigned)at->port,
+        shard_group_event(s, &gh->sg, type, "master %s %s %u #%s", name, host, (unsigned)at->port,
                           why);
         return;
     }
-    address_format(at, text);
+    address_format_as(at, names, text);
     shard_group_event(s, &gh->sg, type, "%s %s %s %u @ %s %s %u #%s",
                       inst->kind == INSTANCE_REPLICA ? "slave" : "sentinel",
-                      inst->kind == INSTANCE_REPLICA ? text : inst->runid.hex, at->ip,
-                      (unsigned)at->port, name, master->ip, (unsigned)master->port, why);
+                      inst->kind == INSTANCE_REPLICA ? text : inst->runid.hex, host,
+                      (unsigned)at->port, name, address_host(master, names), (unsigned)master->port,
+                      why);
 }
 
 /* Before the rules hear of it. For debugging only: once a second for each server that is away. */
@@ -303,7 +307,7 @@ static void pubsub_push(void *owner, const redisReply *message)
         memcmp(text->str, s->own_prefix, s->own_prefix_len) == 0) {
         return; /* our own, come back */
     }
-    if (!hello_parse(&hello, text->str, (size_t)text->len)) {
+    if (!hello_parse(&hello, text->str, (size_t)text->len, s->tunables->resolve_hostnames)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return;
     }
@@ -322,7 +326,9 @@ void link_options_fill(struct shard *s, struct link_options *options, const stru
     const struct process *p = s->process;
     *options = (struct link_options){.to = *to, .kind = kind};
     options->tls = p->options.tls_replication ? p->tls : NULL;
-    if (p->options.bind_source.ip[0] != '\0') {
+    /* A source of the other family would make the target unreachable: the kernel chooses one. */
+    const char *source = p->options.bind_source.ip;
+    if (source[0] != '\0' && (strchr(source, ':') != NULL) == (strchr(to->ip, ':') != NULL)) {
         options->bind = &p->options.bind_source;
     }
     (void)snprintf(options->name, sizeof options->name, "sentinel-%.8s-%s", p->myid.hex,
@@ -356,6 +362,7 @@ void server_open(struct shard *s, struct group_host *gh, struct instance *inst, 
     struct link_options options;
 
     assert(*place == NULL);
+    names_open(s, gh, sv);
     link_options_fill(s, &options, &inst->addr, kind);
     options.auth_user = gh->sg.texts.auth_user;
     options.auth_pass = gh->sg.texts.auth_pass;
@@ -419,7 +426,7 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
     }
     hello.sentinel = local;
     hello.sentinel.port = process_announced_port(p);
-    if (s->tunables->announce.ip[0] != '\0') {
+    if (s->tunables->announce.ip[0] != '\0' || s->tunables->announce.host != NULL) {
         hello.sentinel = s->tunables->announce;
         hello.sentinel.port = process_announced_port(p);
     }
@@ -429,6 +436,9 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
     process_note_own(p, &hello.sentinel);
     hello.current_epoch = atomic_load_explicit(&p->current_epoch, memory_order_acquire);
     hello.master = view.current;
+    if (!s->tunables->announce_hostnames && hello.master.ip[0] != '\0') {
+        hello.master.host = NULL;
+    }
     hello.config_epoch = view.config_epoch;
     (void)snprintf(hello.name, sizeof hello.name, "%s", directory_name(p->directory, gid));
     size_t len = hello_format(&hello, out);
@@ -481,7 +491,7 @@ void server_slaveof(struct shard *s, struct group_host *gh, struct instance *ins
                     const struct address *to, bool failing)
 {
     char port[8];
-    const char *host = to->port != 0 ? to->ip : "NO";
+    const char *host = to->port != 0 ? address_host(to, s->env.names) : "NO";
 
     (void)snprintf(port, sizeof port, "%u", (unsigned)to->port);
     if (!transaction(s, gh, inst, failing ? 7 : 6)) {
@@ -513,8 +523,9 @@ void server_handover(struct shard *s, struct group_host *gh, struct instance *in
     /* Writes wait on after the hand-over too, until their connections are closed: clients see a
      * connection that ends, as in any failover, and no replica that refuses them. */
     (void)command(sv, TAG_HANDOVER, 4, (const char *[]){"CLIENT", "PAUSE", time, "WRITE"});
-    (void)command(sv, TAG_HANDOVER, 6,
-                  (const char *[]){"FAILOVER", "TO", to->ip, port, "TIMEOUT", time});
+    (void)command(
+        sv, TAG_HANDOVER, 6,
+        (const char *[]){"FAILOVER", "TO", address_host(to, true), port, "TIMEOUT", time});
     (void)command(sv, TAG_HANDOVER_EXEC, 1, (const char *[]){"EXEC"});
 }
 

@@ -51,7 +51,11 @@ static void deliver_hello(struct shard *s, struct group_host *gh, const struct h
         atomic_fetch_add_explicit(&s->process->counters.hostile_ignored, 1, memory_order_relaxed);
         return;
     }
-    struct group_event ev = {.kind = GROUP_HELLO, .now = s->now, .hello = hello};
+    struct hello resolved = *hello;
+    if (!names_hello(s, gh->sg.group, &resolved)) {
+        return;
+    }
+    struct group_event ev = {.kind = GROUP_HELLO, .now = s->now, .hello = &resolved};
     shard_step(s, gh, &ev);
 }
 
@@ -94,7 +98,7 @@ bool shard_hello(struct shard *s, const char *text, size_t len)
 {
     struct hello hello;
     s->counters.hellos++;
-    if (!hello_parse(&hello, text, len)) {
+    if (!hello_parse(&hello, text, len, s->tunables->resolve_hostnames)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return false;
     }
@@ -125,7 +129,12 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
 {
     struct process *p = s->process;
     struct group_view view;
+    struct address asked_about = *addr;
     uint32_t gid = directory_find_address(p->directory, addr);
+    if (gid == DIRECTORY_NONE && addr->host != NULL) {
+        names_asked(s, &asked_about); /* the asker knows by a name what we know by its ip */
+        gid = directory_find_address(p->directory, &asked_about);
+    }
 
     *down = false;
     *leader = (struct runid){0};
@@ -240,9 +249,10 @@ static void moved_letter(struct shard *s, const struct letter *in)
         const struct group *g = gh->sg.group;
         shard_event(s, EVENT_SENTINEL_ADDRESS_UPDATE,
                     "sentinel %s %s %u @ %s %s %u %u additional matching instances",
-                    letter.u.moved.runid.hex, letter.u.moved.addr.ip,
-                    (unsigned)letter.u.moved.addr.port, g->name, g->master->addr.ip,
-                    (unsigned)g->master->addr.port, (unsigned)letter.u.moved.count);
+                    letter.u.moved.runid.hex, address_host(&letter.u.moved.addr, s->env.names),
+                    (unsigned)letter.u.moved.addr.port, g->name,
+                    address_host(&g->master->addr, s->env.names), (unsigned)g->master->addr.port,
+                    (unsigned)letter.u.moved.count);
     }
 }
 
@@ -274,6 +284,7 @@ static void tunables_letter(struct shard *s, const struct letter *letter)
     struct tunables *old = s->tunables;
     s->tunables = letter->u.tunables;
     s->env.periods = s->tunables->periods;
+    s->env.names = s->tunables->announce_hostnames;
     if (strcmp(old->sentinel_user, s->tunables->sentinel_user) != 0 ||
         strcmp(old->sentinel_pass, s->tunables->sentinel_pass) != 0) {
         peer_reconnect_all(s);
@@ -305,6 +316,9 @@ void shard_letter(struct shard *s, const struct letter *letter)
         break;
     case LETTER_ASKED:
         asked_letter(s, letter);
+        break;
+    case LETTER_RESOLVED:
+        names_letter(s, letter);
         break;
     case LETTER_LINK_LOST:
         server_lost(s, letter);

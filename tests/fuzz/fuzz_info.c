@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct info info;
     memset(&info, 0xa5, sizeof(info));
-    info_parse(&info, (const char *)data, size);
+    info_parse(&info, (const char *)data, size, true);
 
     assert(info.role == ROLE_UNKNOWN || info.role == ROLE_MASTER || info.role == ROLE_REPLICA);
     assert(is_terminated(info.runid.hex, sizeof(info.runid.hex)));

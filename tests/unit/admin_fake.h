@@ -281,6 +281,10 @@ void mainloop_save_then(struct mainloop *m, struct request *request, bool *saved
     if (!fake.hold_saves)
         fake_saved(true);
 }
+void mainloop_park(struct mainloop *m, struct request *request)
+{
+    fail_msg("nothing here waits for a name");
+}
 const struct tunables *mainloop_tunables(const struct mainloop *m)
 {
     return &fake.tunables;

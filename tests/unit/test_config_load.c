@@ -1,6 +1,7 @@
 /* Loading sentinel.conf: what is accepted and what it means, what is refused and in which words
  * (protocol.md §10). The reasons are redis-sentinel's where it has the error. */
 #include "config/config.h"
+#include "rules/host.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -400,17 +401,25 @@ static void the_command_line_has_the_last_word(void **ctx)
     assert_string_equal(err.text, "port \"abc\"");
 }
 
-static void names_are_resolved_when_allowed(void **ctx)
+static void names_are_taken_when_allowed_and_left_to_be_resolved(void **ctx)
 {
     (void)ctx;
-    struct config *cfg = must_load("sentinel monitor m1 localhost 7901 2\n"
+    struct config *cfg = must_load("sentinel monitor m1 db1.example 7901 2\n"
+                                   "sentinel known-replica m1 db2.example 7902\n"
+                                   "sentinel known-sentinel m1 s2.example 26379 " ID_A "\n"
                                    "sentinel resolve-hostnames yes\n");
     const struct config_group *g = group(cfg, "m1");
-    assert_true(strcmp(g->addr.ip, "127.0.0.1") == 0 || strcmp(g->addr.ip, "::1") == 0);
+    assert_string_equal(g->addr.ip, "");
     assert_int_equal(g->addr.port, 7901);
-    assert_string_equal(g->host, "localhost");
+    assert_string_equal(g->addr.host->text, "db1.example");
+    assert_string_equal(g->replicas[0].host->text, "db2.example");
+    assert_string_equal(g->sentinels[0].addr.host->text, "s2.example");
     config_free(cfg);
-    assert_null(load("sentinel monitor m1 no.such.name.invalid 7901 2\n"
+    assert_null(load("sentinel monitor m1 no/name 7901 2\n"
+                     "sentinel resolve-hostnames yes\n"));
+    assert_null(load("sentinel monitor m1 db1.example 7901 2\n"
+                     "sentinel known-replica m1 DB2.example 7902\n"
+                     "sentinel known-replica m1 db2.EXAMPLE 7902\n"
                      "sentinel resolve-hostnames yes\n"));
 }
 
@@ -511,7 +520,7 @@ int main(void)
         cmocka_unit_test(the_default_user_as_stock_writes_it),
         cmocka_unit_test(users_are_taken_from_the_file),
         cmocka_unit_test(the_command_line_has_the_last_word),
-        cmocka_unit_test(names_are_resolved_when_allowed),
+        cmocka_unit_test(names_are_taken_when_allowed_and_left_to_be_resolved),
         cmocka_unit_test(whom_the_vote_went_to_comes_from_the_comment),
         cmocka_unit_test(files_directories_and_includes),
     };

@@ -21,7 +21,7 @@ static void parse_bytes(const char *text, size_t len)
     assert_non_null(copy);
     memcpy(copy, text, len);
     memset(&info, 0x5a, sizeof(info));
-    info_parse(&info, copy, len);
+    info_parse(&info, copy, len, false);
     free(copy);
 }
 
@@ -124,7 +124,7 @@ static void test_failover_state(void **state)
         {"role:slave\r\nmaster_failover_state:something-new\r\n", true, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        info_parse(&info, cases[i].text, strlen(cases[i].text));
+        info_parse(&info, cases[i].text, strlen(cases[i].text), false);
         assert_int_equal(info.failover_known, cases[i].known);
         assert_int_equal(info.failing_over, cases[i].on);
     }
@@ -352,7 +352,7 @@ static void test_repeated_lines(void **state)
 static void test_empty_and_rubbish(void **state)
 {
     memset(&info, 0x5a, sizeof(info));
-    info_parse(&info, NULL, 0);
+    info_parse(&info, NULL, 0, false);
     assert_empty();
     parse("");
     assert_empty();

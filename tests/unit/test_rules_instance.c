@@ -208,7 +208,7 @@ static void test_new(void **state)
         {INSTANCE_SENTINEL, ROLE_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct address addr = {"10.0.0.1", 6379};
+        const struct address addr = {.ip = "10.0.0.1", .port = 6379};
         struct instance *inst = instance_new(cases[i].kind, &addr, T0);
         assert_non_null(inst);
         assert_int_equal(inst->kind, cases[i].kind);
@@ -283,7 +283,7 @@ static void test_flags(void **state)
          "master_reboot"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        const struct address addr = {"10.0.0.1", 6379};
+        const struct address addr = {.ip = "10.0.0.1", .port = 6379};
         struct instance *inst = instance_new(cases[i].kind, &addr, T0);
         assert_non_null(inst);
         inst->flags = cases[i].flags;

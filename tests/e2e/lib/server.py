@@ -9,9 +9,9 @@ from lib.process import Process
 from lib.wait import wait_until
 
 
-def client(port, timeout=5.0, **options):
+def client(port, timeout=5.0, host="127.0.0.1", **options):
     """A redis-py client that gives replies as they came: no parsing, text not bytes."""
-    connection = redis.Redis("127.0.0.1", port, socket_timeout=timeout, decode_responses=True,
+    connection = redis.Redis(host, port, socket_timeout=timeout, decode_responses=True,
                              single_connection_client=False, **options)
     connection.response_callbacks.clear()
     return connection
