@@ -56,6 +56,22 @@ bool pidfile_write(const char *path)
     return fclose(file) == 0 && ok;
 }
 
+void backlog_check(unsigned backlog)
+{
+    unsigned most = 0;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    if (file == NULL) {
+        return;
+    }
+    if (fscanf(file, "%u", &most) == 1 && most > 0 && most < backlog) {
+        log_printf(EVENT_WARNING,
+                   "WARNING: The TCP backlog setting of %u cannot be enforced because "
+                   "/proc/sys/net/core/somaxconn is set to the lower value of %u.",
+                   backlog, most);
+    }
+    (void)fclose(file);
+}
+
 /* --- supervisors ------------------------------------------------------------------------------ */
 
 static const char *notify_socket; /* systemd's; NULL: it is not there */

@@ -18,6 +18,9 @@ const char *pidfile_path(const struct config_server *server, bool background);
 /* Writes it. False with errno. */
 bool pidfile_write(const char *path);
 
+/* Warns where the kernel does not grant tcp-backlog. */
+void backlog_check(unsigned backlog);
+
 /* Finds out who supervises us, when `supervised` asks for it: by NOTIFY_SOCKET (systemd) or
  * UPSTART_JOB. Upstart is told at once, as it wants it: by stopping until it continues us. Logs
  * what is asked for and not there. Returns SUPERVISED_NO, _SYSTEMD or _UPSTART. */

@@ -302,6 +302,7 @@ static void fill_options(struct process_options *o, const struct command_line *c
         .maxclients = server->maxclients,
         .normal_output = output_limit(&server->normal_limit),
         .pubsub_output = output_limit(&server->pubsub_limit),
+        .clients_memory = server->maxmemory_clients,
         .timeout = server->timeout,
         .tcp_keepalive = server->tcp_keepalive,
         .tcp_backlog = server->tcp_backlog > 0 ? (uint32_t)server->tcp_backlog : 511,
@@ -722,6 +723,7 @@ static void greet(const struct process *p, const struct config *config)
     for (size_t i = 0; i < config->note_count; i++) {
         log_printf(EVENT_WARNING, "%s", config->notes[i]);
     }
+    backlog_check(p->options.tcp_backlog);
     log_printf(EVENT_NOTICE, "Sentinel ID is %s", p->myid.hex);
 }
 

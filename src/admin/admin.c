@@ -167,6 +167,7 @@ static ms_t admin_turn(void *admin, ms_t now)
     next = earlier(next, run_pause(a, now));
     next = earlier(next, client_timeouts(a, now));
     next = earlier(next, client_outputs(a, now));
+    next = earlier(next, client_evict(a, now));
     admin_count(a, now);
     admin_settle(a);
     return next;

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define OUTPUT_PAUSE   (1024 * 1024) /* unsent bytes at which a client's requests wait */
+#define EVICT_PERIOD   100           /* ms between looks at what all clients take */
+#define EVICT_MOST     32            /* clients closed at one look */
 #define INPUT_KEEP     4096          /* bytes of room an idle client keeps */
 #define TLS_TOLD_AGAIN 1000          /* ms between complaints about handshakes */
 
@@ -194,6 +196,78 @@ ms_t client_outputs(struct admin *a, ms_t now)
         }
     }
     return next;
+}
+
+/* --- memory of all clients ---------------------------------------------------------------------
+ */
+
+size_t client_memory(const struct client *c)
+{
+    size_t unsent = c->doomed || !c->stream ? 0 : stream_unsent(c->stream);
+
+    return sizeof *c + c->input.cap + c->parser.arg_cap * sizeof(struct resp_arg) + c->held +
+           c->slot_cap * sizeof *c->slots + unsent;
+}
+
+/* Adds up the shard's clients; the largest that may be closed in *largest, NULL: none. */
+static uint64_t count_memory(struct admin *a, struct client **largest)
+{
+    uint32_t cursor = 0;
+    uint64_t sum = 0, most = 0;
+    struct client *c;
+
+    *largest = NULL;
+    while ((c = client_next(a, &cursor))) {
+        size_t own = client_memory(c);
+        sum += own;
+        if (own > most && !c->no_evict) {
+            most = own;
+            *largest = c;
+        }
+    }
+    atomic_store_explicit(&a->process->clients_memory[a->index], sum, memory_order_relaxed);
+    return sum;
+}
+
+/* Whether the clients of all shards take too much, and none more than those of this one. */
+static bool must_evict(const struct admin *a, uint64_t own)
+{
+    const struct process *p = a->process;
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < p->options.shards; i++) {
+        uint64_t other = atomic_load_explicit(&p->clients_memory[i], memory_order_relaxed);
+        total += other;
+        if (other > own || (other == own && i < a->index)) {
+            return false;
+        }
+    }
+    return total > p->options.clients_memory;
+}
+
+ms_t client_evict(struct admin *a, ms_t now)
+{
+    struct client *largest;
+
+    if (a->process->options.clients_memory == 0) {
+        return MS_NEVER;
+    }
+    if (now < a->next_evict) {
+        return a->next_evict;
+    }
+    a->next_evict = now + EVICT_PERIOD;
+    for (unsigned i = 0; i < EVICT_MOST; i++) {
+        uint64_t own = count_memory(a, &largest);
+        if (!largest || !must_evict(a, own)) {
+            break;
+        }
+        shard_log(a->shard, EVENT_NOTICE, "Evicting client: id=%llu name=%s tot-mem=%zu",
+                  (unsigned long long)largest->id, largest->name ? largest->name : "",
+                  client_memory(largest));
+        atomic_fetch_add_explicit(&a->process->counters.evicted, 1, memory_order_relaxed);
+        client_close(largest);
+    }
+    return a->next_evict;
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

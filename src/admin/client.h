@@ -116,6 +116,7 @@ struct admin {
     uint32_t vote_cap;       /* power of two */
     uint64_t vote_first, vote_after;
 
+    ms_t next_evict;
     ms_t pause_until; /* CLIENT PAUSE ALL; 0: not */
     ms_t tls_told;    /* last complaint about a client's handshake; 0: never */
     ms_t sampled;     /* since when the figures below count */
@@ -149,6 +150,12 @@ ms_t client_timeouts(struct admin *a, ms_t now);
 /* Those whose output has been above the soft limit of client-output-buffer-limit for too long are
  * closed; returns when to look again. */
 ms_t client_outputs(struct admin *a, ms_t now);
+/* Bytes that a client takes. */
+size_t client_memory(const struct client *c);
+/* Where all clients together take more than maxmemory-clients, closes the largest of this shard, as
+ * long as it is the shard whose clients take most. Looks several times a second while there is a
+ * limit: returns when again. */
+ms_t client_evict(struct admin *a, ms_t now);
 /* How many channels and patterns it is subscribed to. */
 uint32_t client_subscribed(const struct client *c);
 

@@ -205,9 +205,8 @@ void client_describe(const struct client *c, struct buffer *out)
     buffer_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0", c->input.len,
                   c->input.cap - c->input.len, c->parser.arg_cap * sizeof(struct resp_arg));
     buffer_printf(out, " obl=%zu oll=%llu omem=%zu tot-mem=%zu events=%s cmd=%s", unsent,
-                  (unsigned long long)(c->after - c->first), unsent + c->held,
-                  sizeof *c + c->input.cap + unsent + c->held, unsent ? "rw" : "r",
-                  c->last ? c->last->name : "NULL");
+                  (unsigned long long)(c->after - c->first), unsent + c->held, client_memory(c),
+                  unsent ? "rw" : "r", c->last ? c->last->name : "NULL");
     buffer_printf(out, " user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s\n", c->user->name,
                   c->tracking.on ? (long long)c->tracking.redirect : -1, c->proto,
                   c->library ? c->library : "", c->library_version ? c->library_version : "");

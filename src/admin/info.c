@@ -138,8 +138,9 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_count(out, "rejected_connections", count_of(&c->connections_refused));
     put_zeros(out, "sync_full sync_partial_ok sync_partial_err expired_keys");
     buffer_printf(out, "expired_stale_perc:0.00\r\n");
-    put_zeros(out, "expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys "
-                   "evicted_clients total_eviction_exceeded_time current_eviction_exceeded_time "
+    put_zeros(out, "expired_time_cap_reached_count expire_cycle_cpu_milliseconds evicted_keys");
+    put_count(out, "evicted_clients", count_of(&c->evicted));
+    put_zeros(out, "total_eviction_exceeded_time current_eviction_exceeded_time "
                    "keyspace_hits keyspace_misses");
     put_count(out, "pubsub_channels", sums->channels);
     put_count(out, "pubsub_patterns", sums->patterns);

@@ -119,6 +119,9 @@ struct config_server {
     struct config_output_limit normal_limit, pubsub_limit;
     uint64_t client_query_buffer_limit, proto_max_bulk_len; /* bytes */
     struct config_tls tls;
+    uint64_t maxmemory;         /* only what a per cent below is of */
+    uint64_t maxmemory_clients; /* bytes of all clients together, 0: no limit */
+    unsigned maxmemory_percent; /* maxmemory-clients as written, while it is read; 0: in bytes */
     char *unixsocket;
     unsigned unixsocketperm; /* 0: as umask leaves it */
 };

@@ -402,6 +402,47 @@ static bool apply_pubsub_default(struct load *load, const struct words *w)
     return true;
 }
 
+/* Of a full redis.conf: bytes for data, which we have none of. */
+static bool apply_maxmemory(struct load *load, const struct words *w)
+{
+    if (!one_argument(load, w)) {
+        return false;
+    }
+    config_text_printf(&load->ignored, "%s%s", load->ignored.len > 0 ? ", " : "", w->item[0]);
+    return words_memory(w->item[1], &load->cfg->server.maxmemory) ||
+           fail(load->err, "argument must be a memory value");
+}
+
+/* Bytes, or "5%" of maxmemory. */
+static bool apply_maxmemory_clients(struct load *load, const struct words *w)
+{
+    struct config_server *server = &load->cfg->server;
+    uint64_t percent;
+
+    if (!one_argument(load, w)) {
+        return false;
+    }
+    size_t len = strlen(w->item[1]);
+    server->maxmemory_percent = 0;
+    if (len > 1 && w->item[1][len - 1] == '%') {
+        if (!parse_u64(w->item[1], len - 1, 100, &percent)) {
+            return fail(load->err, "argument must be a memory or percent value");
+        }
+        server->maxmemory_percent = (unsigned)percent;
+        server->maxmemory_clients = 0;
+        return true;
+    }
+    return words_memory(w->item[1], &server->maxmemory_clients) ||
+           fail(load->err, "argument must be a memory or percent value");
+}
+
+/* Which user a client's certificate stands for: without it clients would be somebody else. */
+static bool apply_certificate_user(struct load *load, const struct words *w)
+{
+    return (w->count == 2 && strcasecmp(w->item[1], "off") == 0) ||
+           fail(load->err, "'%s' is not supported yet", w->item[0]);
+}
+
 /* --- the table
  * --------------------------------------------------------------------------------------------- */
 
@@ -448,6 +489,9 @@ static const struct directive directives[] = {
     SPECIAL("client-output-buffer-limit", apply_output_limit),
     {"client-query-buffer-limit", D_MEMORY, AT(client_query_buffer_limit), 1 << 20, 0, NULL},
     {"proto-max-bulk-len", D_MEMORY, AT(proto_max_bulk_len), 1 << 20, 0, NULL},
+    SPECIAL("maxmemory", apply_maxmemory),
+    SPECIAL("maxmemory-clients", apply_maxmemory_clients),
+    SPECIAL("tls-auth-clients-user", apply_certificate_user),
     TEXT("unixsocket", unixsocket),
     SPECIAL("unixsocketperm", apply_unixsocketperm),
     SPECIAL("user", users_line),
@@ -535,7 +579,11 @@ static bool prove_pidfile(struct load *load)
 bool directive_finish(struct load *load)
 {
     struct config *cfg = load->cfg;
+    struct config_server *server = &cfg->server;
 
+    if (server->maxmemory_percent > 0) {
+        server->maxmemory_clients = server->maxmemory / 100 * server->maxmemory_percent;
+    }
     if (load->ignored.len > 0) {
         config_note(cfg, "These directives mean nothing to a sentinel and are ignored: %s",
                     load->ignored.data);

@@ -52,6 +52,7 @@ struct process_options {
     int unix_fd;             /* listening unixsocket, the first shard's; -1: none */
     const char *unix_socket; /* its path; NULL: none */
     struct output_limit normal_output, pubsub_output;
+    uint64_t clients_memory; /* maxmemory-clients: bytes of all clients together; 0: no limit */
     uint32_t timeout, tcp_keepalive, tcp_backlog; /* seconds, seconds, entries */
     const char *config_file;                      /* absolute */
     const char *executable;
@@ -71,7 +72,8 @@ struct process_counters {
     atomic_ullong denials_unlogged;                            /* LIMIT_ACL_MAIL was reached */
     atomic_uint denials_mailed;                                /* on their way to main */
     atomic_uint clients;
-    atomic_uint links; /* open or opening; process_options.links_most at most */
+    atomic_ullong evicted; /* clients closed for clients_memory */
+    atomic_uint links;     /* open or opening; process_options.links_most at most */
 };
 
 struct process {
@@ -111,8 +113,9 @@ struct process {
 
     struct shard **shard; /* [shards] */
     struct elector *elector;
-    struct acl_users *users;              /* at start; main's, only admin/ looks inside */
-    const struct admin_ops *admin;        /* given by main: run/ never includes admin/ */
+    struct acl_users *users;                       /* at start; main's, only admin/ looks inside */
+    const struct admin_ops *admin;                 /* given by main: run/ never includes admin/ */
+    _Atomic uint64_t clients_memory[LIMIT_SHARDS]; /* bytes of the shard's; kept only for a limit */
     atomic_bool subscribed[LIMIT_SHARDS]; /* a client of this shard is subscribed to something */
 };
 

@@ -110,6 +110,27 @@ def test_upstart(world, monkeypatch):
     sentinel.wait_answers()
 
 
+@pytest.mark.vedette_only
+def test_default_pid_file(world):
+    """A daemon without `pidfile` writes stock's. On a /run of its own."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None or subprocess.run(
+            ["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs root and mount namespaces")
+    sentinel = world.sentinel("s1", MONITOR + ["daemonize yes"])
+    sentinel.command = ["unshare", "-m", "--propagation", "private", "sh", "-c",
+                        'mount -t tmpfs none /run && exec "$@"', "sh"] + sentinel.command
+    assert sentinel.spawn().wait_exit() == 0
+    wait_until(lambda: sentinel.call("PING") == "PONG", 10, "it answers")
+    pid = sentinel.info("server")["process_id"]
+    pidfile = "/proc/%s/root/run/redis.pid" % pid
+    try:
+        with open(pidfile) as file:
+            assert file.read() == pid + "\n"
+    finally:
+        os.kill(int(pid), signal.SIGTERM)
+    wait_until(lambda: not os.path.exists("/proc/" + pid), 10, "it ends")
+
+
 # --- the unix socket ------------------------------------------------------------------------------
 
 
@@ -390,6 +411,26 @@ def test_pubsub_output(world, limit, slow):
     assert not slow or time.monotonic() - at > 1
     assert sentinel.info("stats")["pubsub_patterns"] == "0"
     deaf.close()
+
+
+def test_maxmemory_clients(world):
+    """All clients together: the largest go, those that asked to stay (NO-EVICT) do not."""
+    sentinel = world.sentinel("s1", big_lines() + ["maxmemory 100mb", "maxmemory-clients 3%"])
+    sentinel.start(record=False)
+    assert sentinel.call("CLIENT", "NO-EVICT", "ON") == "OK"
+    staying = stuffed(sentinel, b"CLIENT NO-EVICT ON\r\n" + b"SENTINEL MASTERS\r\n" * 600, 1)
+    crowd = []
+
+    def evicted():
+        crowd.append(stuffed(sentinel, b"SENTINEL MASTERS\r\n", 600))
+        time.sleep(0.2)
+        return sentinel.info("stats")["evicted_clients"] != "0"
+    wait_until(evicted, 20, "somebody had to go")
+    assert sentinel.call("PING") == "PONG"
+    assert staying.recv(5) == b"+OK\r\n"
+    assert " flags=e " in sentinel.call("CLIENT", "LIST")
+    for connection in crowd + [staying]:
+        connection.close()
 
 
 @pytest.mark.vedette_only

@@ -72,7 +72,12 @@ def confined(world, place, monkeypatch, lines, **filter):
 @pytest.mark.parametrize("io", ["io_uring", "--io epoll", "io_uring kills", "little memory"])
 def test_whole_life(world, place, monkeypatch, io):
     master, [replica] = world.group(replicas=1)
+    script, told = os.path.join(place, "script"), os.path.join(place, "etc", "told")
+    with open(script, "w") as file:
+        file.write('#!/bin/sh\necho "$1" >> "%s"\n' % told)
+    os.chmod(script, 0o755)
     lines = monitor_lines(master, 1, 700) + ["sentinel current-epoch 1",
+                                             "sentinel notification-script mymaster " + script,
                                              "sentinel resolve-hostnames yes",
                                              "sentinel announce-ip localhost"]
     sentinel, notified = confined(
@@ -100,6 +105,11 @@ def test_whole_life(world, place, monkeypatch, io):
     master.kill()
     sentinel.wait_event("+switch-master")
     wait_switched([sentinel], master)
+
+    def heard():
+        with open(told) as file:
+            return {"+sdown", "+odown", "+switch-master"} <= set(file.read().split())
+    wait_until(heard, 10, "scripts run")
     # What an operator does, and a file that is written by it.
     assert sentinel.sentinel("SET", "mymaster", "auth-pass", "x") == "OK"
     assert sentinel.sentinel("SET", "mymaster", "auth-pass", "") == "OK"

@@ -68,6 +68,10 @@ static const struct {
      "Invalid client class specified in buffer limit configuration."},
     {"client-output-buffer-limit pubsub x 2 3",
      "Error in hard, soft or soft_seconds setting in buffer limit configuration."},
+    {"maxmemory-clients 101%", "argument must be a memory or percent value"},
+    {"maxmemory-clients 5x", "argument must be a memory or percent value"},
+    {"maxmemory lots", "argument must be a memory value"},
+    {"tls-auth-clients-user CN", "'tls-auth-clients-user' is not supported yet"},
     {"rename-command foo bar", "No such command in rename-command"},
     {"rename-command PING", "Bad directive or wrong number of arguments"},
     {"rename-command PING info", "Target command name already exists"},
@@ -206,6 +210,26 @@ static void an_old_estate_loads(void **ctx)
     assert_int_equal(cfg->current_epoch, 8394); /* raised by the vote (protocol.md §11) */
     assert_true(cfg->has_state);
     config_free(cfg);
+}
+
+static void memory_of_clients(void **ctx)
+{
+    (void)ctx;
+    static const struct {
+        const char *lines;
+        uint64_t bytes;
+    } cases[] = {
+        {"maxmemory-clients 5%\nmaxmemory 200mb\n", 10u << 20},
+        {"maxmemory 1gb\nmaxmemory-clients 64mb\n", 64u << 20},
+        {"maxmemory-clients 5%\n", 0},
+        {"maxmemory-clients 5%\nmaxmemory 200mb\nmaxmemory-clients 0\n", 0},
+        {"tls-auth-clients-user off\n", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct config *cfg = must_load(cases[i].lines);
+        assert_int_equal(cfg->server.maxmemory_clients, cases[i].bytes);
+        config_free(cfg);
+    }
 }
 
 static void tls_directives_are_read(void **ctx)
@@ -514,6 +538,7 @@ int main(void)
         cmocka_unit_test(the_error_block_is_that_of_stock),
         cmocka_unit_test(an_old_estate_loads),
         cmocka_unit_test(tls_directives_are_read),
+        cmocka_unit_test(memory_of_clients),
         cmocka_unit_test(everything_has_its_default),
         cmocka_unit_test(server_options_are_understood),
         cmocka_unit_test(a_full_redis_conf_is_kept_and_noted_once),
