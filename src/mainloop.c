@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define SAVE_PERIOD       1000 /* ms between background rewrites (design.md §5) */
+#define MAIL_A_TURN       4096 /* letters */
 #define SAVE_PERIOD_WORST 5    /* it doubles so often at most while they fail */
 
 struct process *mainloop_process(struct mainloop *m)
@@ -294,14 +295,21 @@ static void take_letter(struct mainloop *m, struct letter *letter)
     }
 }
 
-static void read_mail(struct mainloop *m)
+/* So many letters at most: while shards flood the log, signals, saves and scripts have their turn.
+ */
+static void read_some_mail(struct mainloop *m, size_t most)
 {
     struct mail mail;
     struct letter letter;
-    while (post_receive(m->process->post, process_main(m->process), &mail)) {
+    while (most-- > 0 && post_receive(m->process->post, process_main(m->process), &mail)) {
         letter_open(&mail, &letter);
         take_letter(m, &letter);
     }
+}
+
+static void read_mail(struct mainloop *m)
+{
+    read_some_mail(m, SIZE_MAX);
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -353,12 +361,12 @@ static void script_event(void *ctx, enum event_type type, const char *text)
     note_send(p, process_main(p), true, type, event_level(type), text, strlen(text));
 }
 
-static void run_scripts(struct mainloop *m, ms_t now)
+static void run_scripts(struct mainloop *m)
 {
     struct process *p = m->process;
     struct scripts_counts counts;
 
-    scripts_turn(m->scripts, now);
+    scripts_turn(m->scripts, clock_now());
     scripts_counts(m->scripts, &counts);
     atomic_store_explicit(&p->scripts_running, counts.running, memory_order_relaxed);
     atomic_store_explicit(&p->scripts_queued, counts.queued, memory_order_relaxed);
@@ -368,7 +376,7 @@ static void run_scripts(struct mainloop *m, ms_t now)
 static void turn(struct mainloop *m)
 {
     ms_t now = clock_now();
-    read_mail(m);
+    read_some_mail(m, MAIL_A_TURN); /* what is left keeps post_sleep() from sleeping */
     if (m->fold_state == FOLD_IDLE) {
         if (m->recover) {
             m->recover = false;
@@ -377,7 +385,7 @@ static void turn(struct mainloop *m)
             save_begin(m);
         }
     }
-    run_scripts(m, now);
+    run_scripts(m);
     if (now >= m->next_second) {
         log_reopen(false);
         certificates_watch(&m->certificates);

@@ -280,7 +280,7 @@ def test_child_starts_clean(world):
     is waited for even if who started vedette ignores SIGCHLD."""
     script = Script(world.directory, "look", """
 ls -l /proc/$$/fd >$D/fds
-grep -E '^Sig(Ign|Blk):' /proc/$$/status >$D/signals
+grep -E '^Sig(Ign|Blk):' /proc/self/status >$D/signals
 (ulimit -S -n; ulimit -S -l; pwd; cut -d' ' -f5 /proc/$$/stat) >$D/rest""")
     sentinel = lone(world, ["sentinel notification-script mymaster " + script.path])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -303,8 +303,16 @@ grep -E '^Sig(Ign|Blk):' /proc/$$/status >$D/signals
     assert seen("rest") == ["700", "80", sentinel.directory, str(sentinel.pid)]
     with open("/proc/%d/limits" % sentinel.pid) as file:
         assert "Max open files            %d " % hard in file.read(), "vedette took all it may"
+    assert len(seen("signals")) == 2
     for line in seen("signals"):
         assert int(line.split()[1], 16) == 0, line
+    # Besides: nothing of its own would be inherited by whatever way a process is made.
+    for fd in os.listdir("/proc/%d/fd" % sentinel.pid):
+        with open("/proc/%d/fdinfo/%s" % (sentinel.pid, fd)) as file:
+            flags = int(re.search(r"flags:\s*(\d+)", file.read()).group(1), 8)
+        to = os.readlink("/proc/%d/fd/%s" % (sentinel.pid, fd))
+        if fd not in "012" and fd != "77":
+            assert flags & os.O_CLOEXEC, "%s: %s" % (fd, to)
 
 
 def test_stop_leaves_it_alone(world):
