@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,11 +55,24 @@ static int setup(void **state)
     return 0;
 }
 
+/* What a failed test has left running ends now; its folder goes as well. */
+static void kill_children(void)
+{
+    struct script_view view;
+    for (size_t i = 0; scripts_view(t.s, i, t.now, &view); i++) {
+        if (view.pid > 0) {
+            (void)kill(view.pid, SIGKILL);
+            (void)waitpid(view.pid, NULL, 0);
+        }
+    }
+}
+
 static int teardown(void **state)
 {
     DIR *dir = opendir(t.dir);
     struct dirent *entry;
     char path[512];
+    kill_children();
     scripts_free(t.s);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         (void)snprintf(path, sizeof path, "%s/%s", t.dir, entry->d_name);
@@ -172,8 +186,9 @@ static void runs_with_its_arguments(void **state)
     assert_int_equal(scripts_next_deadline(t.s), MS_NEVER);
 }
 
-/* The file "go" lets them end. */
-#define WAIT_FOR_GO "echo $2 >>$D/begun; while [ ! -e $D/go ]; do sleep 0.05; done"
+/* The file "go" lets them end, and so does the end of a test that fails. */
+#define WAIT_FOR_GO                                                                                \
+    "echo $2 >>$D/begun; while [ -e $D/wait ] && [ ! -e $D/go ]; do sleep 0.05; done"
 
 static void go(void)
 {
@@ -358,6 +373,8 @@ static void child_starts_clean(void **state)
         leak[i] = open("/dev/zero", O_RDONLY); /* without O_CLOEXEC */
         assert_true(leak[i] > 2);
     }
+    int input = dup(STDIN_FILENO);
+    assert_int_equal(dup2(leak[0], STDIN_FILENO), STDIN_FILENO);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGUSR1, SIG_IGN);
     sigemptyset(&some);
@@ -373,6 +390,9 @@ static void child_starts_clean(void **state)
     const char *argv[] = {path};
     scripts_add(t.s, script_job_new(argv, 1), t.now);
     turn_until(nothing_left);
+
+    assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+    close(input);
 
     /* Still ours. */
     sigset_t now;
