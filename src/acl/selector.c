@@ -135,6 +135,17 @@ void selector_copy(struct acl_selector *to, const struct acl_selector *from)
     }
 }
 
+/* A pattern, or a first argument, is a part of one word of a line. */
+static bool word_valid(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\0' || isspace((unsigned char)text[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* --- commands -------------------------------------------------------------------------------- */
 
 void selector_all_commands(struct acl_selector *s, bool allow)
@@ -236,7 +247,7 @@ static const char *apply_first(struct acl_selector *s, const char *word, size_t 
         return ACL_UNKNOWN;
     }
     size_t rest = len - (size_t)(bar + 1 - word);
-    if (rest == 0) {
+    if (rest == 0 || !word_valid(bar + 1, rest)) {
         return ACL_SYNTAX;
     }
     command = acl_catalogue_at(command)->same;
@@ -268,17 +279,6 @@ static const char *apply_command(struct acl_selector *s, bool allow, const char 
 
 /* --- keys and channels ----------------------------------------------------------------------- */
 
-/* A pattern is one word of a line. */
-static bool pattern_valid(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\0' || isspace((unsigned char)text[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* "~pattern" or "%R~pattern", "%W~", "%RW~". */
 static const char *apply_key(struct acl_selector *s, const char *rule, size_t len)
 {
@@ -301,7 +301,7 @@ static const char *apply_key(struct acl_selector *s, const char *rule, size_t le
     }
     at += rule[0] == '%' && at < len; /* stock takes "%R" for "%R~" */
     flags = rule[0] == '~' ? ACL_KEY_READ | ACL_KEY_WRITE : flags;
-    if (!pattern_valid(rule + at, len - at)) {
+    if (!word_valid(rule + at, len - at)) {
         return ACL_SYNTAX;
     }
     for (size_t i = 0; i < s->key_count; i++) {
@@ -322,7 +322,7 @@ static const char *apply_channel(struct acl_selector *s, const char *pattern, si
                "does not have any effect. Try 'resetchannels' to start with an empty list of "
                "channels";
     }
-    if (!pattern_valid(pattern, len)) {
+    if (!word_valid(pattern, len)) {
         return ACL_SYNTAX;
     }
     for (size_t i = 0; i < s->channel_count; i++) {

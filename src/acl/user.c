@@ -176,7 +176,8 @@ static const char *apply_selector(struct acl_user *u, const char *rule, size_t l
         const char *stop = memchr(p, ' ', (size_t)(end - p));
         stop = stop ? stop : end;
         if (stop > p) {
-            wrong = selector_apply(&s, p, (size_t)(stop - p));
+            /* Behind a parenthesis the selector would end when its line is read again. */
+            wrong = stop[-1] == ')' ? ACL_SYNTAX : selector_apply(&s, p, (size_t)(stop - p));
         }
         p = stop + 1;
     }

@@ -434,7 +434,7 @@ static bool to_be_killed(const struct kill_request *k, const struct client *c)
     return (k->id == 0 || k->id == c->id) && address_is(c, &c->peer, k->addr) &&
            address_is(c, &c->local, k->laddr) && has_type(c, k->type) &&
            (k->max_age < 0 || age / 1000 >= k->max_age) &&
-           (!k->user || (c->authenticated && strcmp(c->user->name, k->user) == 0));
+           (!k->user || strcmp(c->user->name, k->user) == 0);
 }
 
 static void kill_visit(struct admin_request *r, struct shard *shard)

@@ -231,7 +231,9 @@ void users_render_line(const struct config *cfg, const struct line *line, bool *
     const struct acl_user *user = acl_users_find(cfg->users, name, strlen(name));
     size_t place = 0;
 
-    if (cfg->server.aclfile != NULL) {
+    if (cfg->server.aclfile != NULL) { /* a start with both is refused: nothing is lost by --fold */
+        config_text_add(out, line->text);
+        config_text_add(out, "\n");
         return;
     }
     while (place < cfg->users->count && cfg->users->user[place] != user) {

@@ -16,6 +16,7 @@ from lib import conf
 from lib.fake import FakeRedis
 from lib.server import client
 from lib.wait import wait_until
+from lib.wire import Wire
 from lib.world import monitor_lines, settle, wait_known, wait_switched
 
 pytestmark = pytest.mark.vedette_only
@@ -104,7 +105,6 @@ def same(reply):
 
 @pytest.mark.parametrize("proto", ["2", "3"])
 def test_same_replies(world, fake, proto):
-    from test_compare import Wire
     pair = [world.sentinel(kind, monitor_lines(fake), kind=kind).start(record=False)
             for kind in ("vedette", "redis")]
     wires = [Wire(sentinel.port) for sentinel in pair]
@@ -273,6 +273,17 @@ def test_guesses_do_not_hold_up_others(alone):
         connection.close()
     assert len(alone.call("ACL", "LOG", "100000")) <= 128
     assert "vedette_denied_logins:8000" in alone.call("INFO", "stats")
+
+
+def test_renamed_command(world, fake):
+    """Rules go by the names that commands have in the book."""
+    sentinel = world.sentinel("s1", monitor_lines(fake) + [
+        "rename-command INFO SHOW", "user a on nopass +info", "user b on nopass +@all -info"])
+    sentinel.start(record=False)
+    assert "redis_version" in login(sentinel, "a", "x").execute_command("SHOW", "server")
+    assert "run the 'info' command" in refused(login(sentinel, "b", "x"), "SHOW")
+    assert "Unknown command or category name in ACL" in refused(
+        sentinel.client, "ACL", "SETUSER", "a", "+show")
 
 
 # --- the file -------------------------------------------------------------------------------------

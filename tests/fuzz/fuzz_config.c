@@ -1,5 +1,6 @@
 /* sentinel.conf and the journal's lines, as anybody might have written them. Up to the first byte
  * 0xff the input is the file, behind it come lines for config_apply_line(). */
+#include "acl/catalogue.h"
 #include "config/config.h"
 
 #include <assert.h>
@@ -22,8 +23,47 @@ static void check_group(const struct config *cfg, const struct config_group *g)
     }
 }
 
+/* What `user` lines may speak of. */
+static const struct acl_command commands[] = {
+    {"ping", (uint32_t)1 << ACL_FAST, ACL_NO_COMMAND, 0, false, false},
+    {"info", (uint32_t)1 << ACL_DANGEROUS, ACL_NO_COMMAND, 1, false, false},
+    {"sentinel", (uint32_t)1 << ACL_ADMIN, ACL_NO_COMMAND, 2, true, false},
+    {"sentinel|master", (uint32_t)1 << ACL_ADMIN, 2, 3, false, false},
+    {"sentinel|primary", (uint32_t)1 << ACL_ADMIN, 2, 3, false, false},
+};
+
+/* A user's line makes the same user again. */
+static void check_user(const struct acl_user *user)
+{
+    struct acl_text line = {0}, again = {0};
+    struct acl_user *twin = acl_user_new(user->name, strlen(user->name), user->open_channels);
+    size_t at = strlen("user ") + strlen(user->name) + 1;
+
+    acl_user_line(user, &line);
+    assert(line.len <= LIMIT_ACL_USER);
+    while (at < line.len) {
+        bool selector = line.data[at] == '(';
+        const char *end = strchr(line.data + at, selector ? ')' : ' ');
+        while (selector && end[1] != ' ' && end[1] != '\0') {
+            end = strchr(end + 1, ')'); /* within a word */
+        }
+        size_t len = end != NULL ? (size_t)(end - line.data) - at + selector : line.len - at;
+        assert(acl_user_apply(twin, line.data + at, len) == NULL);
+        at += len + 1;
+    }
+    acl_user_line(twin, &again);
+    assert(strcmp(line.data, again.data) == 0);
+    acl_text_free(&line);
+    acl_text_free(&again);
+    acl_user_release(twin);
+}
+
 static void check(const struct config *cfg)
 {
+    assert(cfg->users->count >= 1 && cfg->users->count <= LIMIT_ACL_USERS);
+    for (size_t i = 0; i < cfg->users->count; i++) {
+        check_user(cfg->users->user[i]);
+    }
     assert(cfg->current_epoch <= LIMIT_EPOCH && cfg->group_count <= LIMIT_GROUPS);
     for (size_t i = 0; i < cfg->group_count; i++) {
         check_group(cfg, cfg->groups[i]);
@@ -80,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config_error err;
     char block[2048];
 
+    acl_catalogue_set(commands, sizeof(commands) / sizeof(commands[0]));
     struct config *cfg = config_load_text("/f", text, len, 0, NULL, true, &err);
     if (cfg == NULL) {
         assert(err.reason[0] != '\0');

@@ -167,6 +167,8 @@ static const struct {
     {"<foo", "The password you are trying to remove from the user does not exist"},
     {"(on)", "Syntax error"},
     {"(>foo)", "Syntax error"},
+    {"(+ping ~x))", "Syntax error"},
+    {"(~x &y) +ping)", UNKNOWN},
     {"(+foo)", UNKNOWN},
     {"(+ping", "unmatched"},
     {"+ping)", UNKNOWN},
@@ -184,6 +186,8 @@ static void wrong_rules_are_named(void **state)
     struct acl_user *user = acl_user_new("u", 1, false);
     assert_string_equal(acl_user_apply(user, "~a b", 4), "Syntax error");
     assert_string_equal(acl_user_apply(user, "&a\0b", 4), "Syntax error");
+    /* In a file it would be two rules. */
+    assert_string_equal(acl_user_apply(user, "+ping|x allcommands", 19), "Syntax error");
     assert_null(acl_user_apply(user, "", 0));
     char *huge = calloc(1, LIMIT_ACL_PASSWORD + 2);
     memset(huge, '>', LIMIT_ACL_PASSWORD + 2);
