@@ -104,6 +104,7 @@ static const struct {
      "off sanitize-payload resetchannels -@all (~x resetchannels -@all +ping) "
      "(resetchannels &c -@all +info)"},
     {"(+ping) clearselectors", "off sanitize-payload resetchannels -@all"},
+    {"on nopass reset", "off sanitize-payload resetchannels -@all"},
     {"on >foo ~* &* +@all (+ping) skip-sanitize-payload reset",
      "off sanitize-payload resetchannels -@all"},
 };
