@@ -292,11 +292,12 @@ static void set_visit(struct admin_request *r, struct shard *shard)
         record(shard, sg->group, &set->changes[i]);
         reconnect |= kind == SET_AUTH_PASS || kind == SET_AUTH_USER;
     }
-    struct group_event ev = {.kind = GROUP_SET, .settings = &settings};
-    (void)shard_group_step(shard, sg, &ev);
+    /* Told before what follows from it: a quorum may bring +odown at once. */
     for (size_t i = 0; i < set->count; i++) {
         emit(shard, sg, &set->changes[i]);
     }
+    struct group_event ev = {.kind = GROUP_SET, .settings = &settings};
+    (void)shard_group_step(shard, sg, &ev);
     if (reconnect) {
         ev = (struct group_event){.kind = GROUP_RECONNECT};
         (void)shard_group_step(shard, sg, &ev);

@@ -22,9 +22,9 @@ class FakeRedis:
     """info: text or bytes of the INFO reply. raw_info: sent instead, as it is. Subscribers of the
     hello channel get what say() is given. obeys: SLAVEOF changes its INFO."""
 
-    def __init__(self, obeys=False):
+    def __init__(self, obeys=False, port=None):
         self.obeys = obeys
-        self.port = free_port()
+        self.port = port or free_port()
         self.run_id = "%040x" % self.port
         self.info = self.master_info()
         self.raw_info = None
@@ -70,9 +70,17 @@ class FakeRedis:
 
     def close(self):
         self._closing = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self._listener.close()
         with self._lock:
             for connection in self._open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)  # wakes its thread
+                except OSError:
+                    pass
                 connection.close()
 
     def _accept(self):

@@ -8,10 +8,12 @@ does not pick the local ports of outgoing connections.
 import os
 import random
 import socket
+import threading
 
 FIRST, LAST, BLOCK = 13000, 32600, 40
 _guards = []  # listening sockets, held to the end of the process
 _unused = []
+_lock = threading.Lock()
 _random = random.Random(os.getpid() * 7919 + random.SystemRandom().randrange(1 << 30))
 
 
@@ -46,9 +48,10 @@ def is_free(port):
 
 def free_port():
     """A port that nobody listens on, never given out twice by this process."""
-    while True:
-        if not _unused:
-            _take_block()
-        port = _unused.pop()
-        if is_free(port):
-            return port
+    with _lock:
+        while True:
+            if not _unused:
+                _take_block()
+            port = _unused.pop()
+            if is_free(port):
+                return port

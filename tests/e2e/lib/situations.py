@@ -22,6 +22,13 @@ class Scene:
         self.replicas = []
         self.sentinel = None
 
+    def serve(self, *replica_lines):
+        """A master that lives."""
+        fake = FakeRedis(port=self.master)
+        fake.info = fake.master_info(*replica_lines)
+        self.world.others.append(fake)
+        return fake
+
     def replica(self, priority=100, obeys=False):
         fake = FakeRedis(obeys)
         self.world.others.append(fake)
@@ -29,14 +36,16 @@ class Scene:
         self.replicas.append(fake)
         return fake
 
-    def start(self, quorum=1, down_after=1000, ghosts=0, monitor=True, name="mymaster"):
-        lines = ["sentinel myid %040x" % random.getrandbits(160), "sentinel current-epoch 0"]
+    def start(self, quorum=1, down_after=1000, ghosts=0, monitor=True, name="mymaster",
+              failover_timeout=600000, parallel_syncs=1, extra=(), known=True):
+        lines = ["sentinel myid %040x" % random.getrandbits(160), "sentinel current-epoch 0", *extra]
         if monitor:
             lines += ["sentinel monitor %s 127.0.0.1 %d %d" % (name, self.master, quorum),
                       "sentinel down-after-milliseconds %s %d" % (name, down_after),
-                      "sentinel failover-timeout %s 600000" % name]
+                      "sentinel failover-timeout %s %d" % (name, failover_timeout),
+                      "sentinel parallel-syncs %s %d" % (name, parallel_syncs)]
             lines += ["sentinel known-replica %s 127.0.0.1 %d" % (name, fake.port)
-                      for fake in self.replicas]
+                      for fake in self.replicas if known]
             lines += ["sentinel known-sentinel %s 127.0.0.1 %d %s" % (name, free_port(), ghost)
                       for ghost in GHOSTS[:ghosts]]
         self.sentinel = self.world.sentinel(self.kind, lines, self.kind).start()
