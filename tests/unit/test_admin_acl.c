@@ -250,5 +250,5 @@ int main(void)
         TEST(protected_mode_asks_for_a_password),
         TEST(silence_stays_silence),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_both(tests);
 }

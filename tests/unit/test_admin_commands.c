@@ -111,5 +111,5 @@ int main(void)
         TEST(documented_arguments),
         TEST(tracking_redirect),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_on_both(tests);
 }
