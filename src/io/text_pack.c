@@ -53,6 +53,13 @@ static size_t line_length(const struct text_template *t, uint32_t line)
 static size_t common(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     size_t most = a_len < b_len ? a_len : b_len, i = 0;
+    for (uint64_t x, y; i + sizeof x <= most; i += sizeof x) {
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        if (x != y) {
+            break;
+        }
+    }
     while (i < most && a[i] == b[i]) {
         i++;
     }

@@ -122,7 +122,7 @@ static void gossip_drops_promises_do_not(void **state)
     post_counters(p, 0, &counters);
     assert_int_equal(counters.dropped, 2);
     uint64_t got[3] = {0};
-    for (int i = 0; i < 100 && post_spilling(p, 0); i++) {
+    for (int i = 0; i < 3 * LIMIT_LANE_SPILL / LIMIT_LANE && post_spilling(p, 0); i++) {
         while (post_receive(p, 1, &out)) {
             got[out.words[0]]++;
         }
