@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PHASES 60000 /* ms over which groups are spread: a multiple of every usual period */
+
 /* --- actions of every file --------------------------------------------------------------- */
 
 void group_ballot(struct step *s, enum ballot_kind kind, uint64_t epoch, const struct runid *id)
@@ -41,10 +43,7 @@ struct instance *group_make_instance(struct group *g, enum instance_kind kind,
     if (inst == NULL)
         abort();
     inst->owner = g;
-    /* The hellos of thousands of groups that start together are spread over the period. */
-    const uint64_t publish = (uint64_t)g->env->periods.publish;
-    const ms_t shift = publish == 0 ? 0 : (ms_t)prng_below(&g->prng, publish);
-    inst->next_hello = group_due_after(g, now + shift, 1);
+    inst->next_hello = group_hello_after(g, now);
     return inst;
 }
 
@@ -151,6 +150,16 @@ struct instance *group_find_sentinel_at(const struct group *g, const struct addr
 
 /* --- life -------------------------------------------------------------------------------- */
 
+/* Groups differ in their phase, so that the work of thousands is spread; sentinels do not. */
+static uint64_t name_hash(const char *name, size_t len)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)name[i]) * 0x100000001b3u;
+    hash = (hash ^ hash >> 31) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
+}
+
 struct group *group_new(uint32_t gid, const char *name, const struct address *addr,
                         const struct group_settings *set, const struct group_saved *saved,
                         const struct group_env *env, uint64_t seed, ms_t now)
@@ -172,7 +181,7 @@ struct group *group_new(uint32_t gid, const char *name, const struct address *ad
     if (saved->has_leader_epoch)
         g->leader = saved->leader;
     prng_seed(&g->prng, seed);
-    g->phase = (ms_t)prng_below(&g->prng, (uint64_t)group_ping_period(g));
+    g->phase = (ms_t)(name_hash(name, len) % PHASES) - env->common;
     g->master = group_make_instance(g, INSTANCE_MASTER, addr, now);
     g->deadline = now;
     return g;

@@ -25,6 +25,8 @@ struct group_env {
     bool tilt;              /* design.md §4.12 */
     bool muted;             /* another process uses our runid (design.md §4.11) */
     bool names;             /* announce-hostnames: texts show names where there are any */
+    ms_t common;            /* added to `now` it is a time that the other sentinels share, about:
+                               the wall clock at our start. For beats only, never for verdicts */
     bool after_gap;         /* first turn after a gap longer than ask-period: no evidence (§4.7) */
 };
 

@@ -46,6 +46,9 @@ void group_forget(struct step *s, struct instance *inst);
 ms_t group_ping_period(const struct group *g);
 /* The next point of the group's beat that is `period` or a little less from now. */
 ms_t group_due_after(const struct group *g, ms_t now, ms_t period);
+/* When the next hello after one at `now` is due: at the moment that all sentinels of the group have
+ * in common, half a publish-period to one and a half away. */
+ms_t group_hello_after(const struct group *g, ms_t now);
 /* Sends at once, if the command link is up, and moves the next time of each. */
 void group_send(struct step *s, struct instance *inst, unsigned send);
 /* The same to every instance: INFO never goes to sentinels. */

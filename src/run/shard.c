@@ -387,7 +387,8 @@ struct shard *shard_new(struct process *p, unsigned index, const struct tunables
         return NULL;
     }
     *s->tunables = *tunables;
-    s->grid = TURN_CALM * index / p->options.shards;
+    s->env.common = p->started_wall_ms - p->started;
+    s->grid = TURN_CALM * index / p->options.shards + TURN_CALM - s->env.common % TURN_CALM;
     s->env.periods = tunables->periods;
     s->env.names = tunables->announce_hostnames;
     s->env.myid = p->myid;

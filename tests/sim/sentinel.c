@@ -95,7 +95,11 @@ void sentinel_boot(struct world *w, struct sentinel *s)
         h->wake = MS_NEVER;
         h->last_turn = w->now;
         h->env = (struct group_env){
-            .periods = w->p.periods, .myid = s->myid, .current_epoch = s->published_epoch};
+            .periods = w->p.periods,
+            .myid = s->myid,
+            .current_epoch = s->published_epoch,
+            /* With half of the seeds all sentinels act at one moment, with half they do not. */
+            .common = w->p.seed % 2 == 0 ? 0 : (ms_t)(s - w->sentinels) * 7919};
         update_init(&h->update);
     }
     for (uint32_t gid = 0; gid < w->p.groups; gid++)

@@ -41,7 +41,7 @@ static void an_observer(void **state)
     for (int i = 0; i < 2; i++)
         w.peers[i].says_down = true;
     kill_server(&w, 0);
-    run_until(&w, 24700);
+    run_until(&w, 23900);
     forget_lines(&w);
     outcome(&w, (struct outcome){.kind = OUTCOME_NEW_EPOCH, .epoch = 1});
     outcome(&w, (struct outcome){.kind = OUTCOME_VOTED, .epoch = 1, .leader = id_of('b')});

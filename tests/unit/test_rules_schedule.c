@@ -1,5 +1,6 @@
 /* What a group sends when, and its links (protocol.md §1, 2). */
 #include "group_world.h"
+#include "rules/group_inner.h"
 
 /* --- schedule ---------------------------------------------------------------------------- */
 
@@ -93,8 +94,10 @@ static void groups_are_spread(void **state)
     world_init(&w, 0, 0, 2);
     static const struct group_saved none;
     uint32_t tenth[10] = {0};
-    for (uint64_t seed = 1; seed <= 1000; seed++) {
-        struct group *g = group_new(1, "g", &w.servers[0].addr, &w.set, &none, &w.env, seed, w.now);
+    for (int n = 1; n <= 1000; n++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "cache-%d", n);
+        struct group *g = group_new(1, name, &w.servers[0].addr, &w.set, &none, &w.env, 1, w.now);
         group_start(g, false, w.now, &w.up);
         update_clear(&w.up);
         tenth[group_next_deadline(g) % 1000 / 100]++;
@@ -102,6 +105,38 @@ static void groups_are_spread(void **state)
     }
     for (int i = 0; i < 10; i++)
         assert_in_range(tenth[i], 60, 140);
+    w.g = NULL;
+    update_free(&w.up);
+}
+
+/* The hellos of all sentinels to all instances of a group meet, whenever each was started and
+ * whatever its clock counts from; one that could not wait does not put it out of step. */
+static void hellos_meet(void **state)
+{
+    static const struct group_saved none;
+    struct world w;
+    world_init(&w, 0, 0, 2);
+    const ms_t publish = w.env.periods.publish;
+    struct address replica = w.servers[0].addr;
+    replica.port++;
+    ms_t moment = -1;
+    for (ms_t i = 0; i < 200; i++) {
+        struct group_env env = w.env;
+        env.common = 1700000000000 + 7919 * i;
+        const ms_t now = w.now + 31 * i;
+        struct group *g =
+            group_new(1, "cache-1", &w.servers[0].addr, &w.set, &none, &env, 1 + (uint64_t)i, now);
+        assert_true(group_add_known_replica(g, &replica, now));
+        const ms_t first = g->master->next_hello;
+        assert_in_range(first - now, 1, 3 * publish / 2);
+        assert_int_equal(g->replicas[0]->next_hello, first);
+        const ms_t again = group_hello_after(g, first + i * 9);
+        assert_in_range(again - (first + i * 9), publish / 2, 3 * publish / 2);
+        moment = moment < 0 ? (first + env.common) % publish : moment;
+        assert_int_equal((first + env.common) % publish, moment);
+        assert_int_equal((again + env.common) % publish, moment);
+        group_free(g);
+    }
     w.g = NULL;
     update_free(&w.up);
 }
@@ -298,6 +333,7 @@ int main(void)
         cmocka_unit_test(late_ticks_do_not_shift_the_beat),
         cmocka_unit_test(small_down_after_pings_more),
         cmocka_unit_test(groups_are_spread),
+        cmocka_unit_test(hellos_meet),
         cmocka_unit_test(info_of_replicas_in_trouble),
         cmocka_unit_test(links_are_tried_once_a_period),
         cmocka_unit_test(silent_links_are_reopened),
