@@ -65,8 +65,7 @@ struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
                                   const struct stream_ops *ops, void *owner);
 struct stream *stream_adopt_tls(struct ring *ring, int fd, unsigned keepalive, struct tls *tls,
                                 const struct stream_ops *ops, void *owner);
-/* In down(): what TLS failed of ("TLS: certificate verify failed: …"), borrowed until return. NULL:
- * it did not. */
+/* In down(): what TLS failed of (tls_why: "error:…"), borrowed until return. NULL: it did not. */
 const char *stream_why(const struct stream *s);
 
 /* Appends a copy of the bytes to the output; they leave with the next ring_flush. */

@@ -33,7 +33,7 @@ struct tls_session {
     size_t in_len;
     struct buffer *out; /* where what SSL writes goes; NULL outside of the calls */
     bool broken;        /* failed: no alert may follow */
-    char why[160];
+    char why[256];
 };
 
 /* --- words --------------------------------------------------------------------------------------
@@ -474,11 +474,14 @@ static enum tls_result result_of(struct tls_session *session, int rc)
         session->in_len = 0;
         return TLS_CLOSED;
     }
+    char reason[128] = "error: TLS failed";
     unsigned long code = ERR_peek_error();
-    const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+    if (code != 0) {
+        ERR_error_string_n(code, reason, sizeof reason);
+    }
     long verified = SSL_get_verify_result(session->ssl);
-    (void)snprintf(session->why, sizeof session->why, "TLS: %s%s%s",
-                   reason != NULL ? reason : "connection failed", verified != X509_V_OK ? ": " : "",
+    (void)snprintf(session->why, sizeof session->why, "%s%s%s", reason,
+                   verified != X509_V_OK ? ": " : "",
                    verified != X509_V_OK ? X509_verify_cert_error_string(verified) : "");
     ERR_clear_error();
     session->in_len = 0;

@@ -72,5 +72,7 @@ enum tls_result tls_read(struct tls_session *session, uint8_t *room, size_t size
 bool tls_write(struct tls_session *session, const uint8_t *bytes, size_t len, struct buffer *out);
 /* Appends the notice that we send nothing more. */
 void tls_shutdown(struct tls_session *session, struct buffer *out);
-/* Why it failed, for the log: "TLS: …". Lives as long as the session. */
+/* Why it failed, in OpenSSL's words, as stock logs it: "error:0A000086:SSL routines::certificate
+ * verify failed", and for that one what was wrong with the certificate. Lives as long as the
+ * session. */
 const char *tls_why(const struct tls_session *session);

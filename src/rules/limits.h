@@ -98,7 +98,7 @@
 #define LIMIT_TLS_WORK 2 /* ms of handshake steps a turn of a ring; the rest waits in its order */
 #define LIMIT_TLS_PENDING                                                                          \
     2048 /* incoming handshakes of a ring under way; further connections are closed and counted */
-#define LIMIT_TLS_HANDSHAKE 5000 /* ms to wait for the other side's parts, taken together */
+#define LIMIT_TLS_HANDSHAKE 10000 /* ms to wait for the other side's parts, taken together */
 #define LIMIT_TLS_INPUT                                                                            \
     (64 * 1024) /* bytes that wait for a handshake's turn; then reading stops until it comes */
 #define LIMIT_TLS_CONTROL                                                                          \

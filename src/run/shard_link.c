@@ -182,10 +182,10 @@ void link_failed(struct shard *s, const char *why)
                   "will be taken for down. Raise the limit of open files ('ulimit -n')");
     }
     /* So does one whose certificate is refused, on either side. */
-    if (strncmp(why, "TLS:", 4) == 0 &&
+    if (strncmp(why, "error:", 6) == 0 &&
         (s->tls_told == 0 || s->now - s->tls_told > DESCRIPTORS_AGAIN)) {
         s->tls_told = s->now;
-        shard_log(s, EVENT_WARNING, "A link with tls-replication cannot be made: %s", why + 5);
+        shard_log(s, EVENT_WARNING, "A link with tls-replication cannot be made: %s", why);
     }
 }
 

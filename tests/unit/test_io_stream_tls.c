@@ -372,7 +372,7 @@ static void handshakes_that_fail(void **ctx)
     assert_int_equal(write(r.fd, "PING\r\n", 6), 6);
     turn_until(ring, e.downs == 1);
     assert_int_equal(e.error, EPROTO);
-    assert_int_equal(strncmp(e.why, "TLS: ", 5), 0);
+    assert_int_equal(strncmp(e.why, "error:", 6), 0);
     turn_until(ring, read(r.fd, back, sizeof back) >= 0 || errno != EAGAIN);
     raw_free(&r);
     /* No certificate: the client is told, and what it sends behind reaches nobody. */
@@ -383,7 +383,7 @@ static void handshakes_that_fail(void **ctx)
     assert_false(raw_shake(&r, TLS1_2_VERSION));
     assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE);
     turn_until(ring, e.downs == 1);
-    assert_string_equal(e.why, "TLS: peer did not return a certificate");
+    assert_string_equal(e.why, "error:0A0000C7:SSL routines::peer did not return a certificate");
     /* It counts until it is closed: refusals without end do not use up the descriptors. */
     assert_true(ring->shaking == 1 || ring->counters.objects == 0);
     assert_int_equal(e.got.len, 0);
@@ -429,7 +429,7 @@ static void too_slow_and_too_many(void **ctx)
     }
     turn_until(ring, slow.downs == 1);
     assert_int_equal(slow.error, ETIMEDOUT);
-    assert_true(clock_now() - begun >= LIMIT_TLS_HANDSHAKE - 200);
+    assert_true(clock_now() - begun >= LIMIT_TLS_HANDSHAKE - 1000);
     raw_free(&r);
 
     ring->shaking = LIMIT_TLS_PENDING;
