@@ -1,6 +1,7 @@
 #include "log.h"
 
 #include "io/clock.h"
+#include "log_syslog.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,7 +41,7 @@ bool log_open(const struct log_options *options)
         sink.fd = fd;
     }
     if (options->syslog) {
-        openlog(options->syslog_ident, LOG_PID | LOG_NDELAY | LOG_NOWAIT, options->syslog_facility);
+        syslog_begin(options->syslog_ident, options->syslog_facility);
     }
     return true;
 }
@@ -154,8 +155,14 @@ void log_write(enum event_level level, int64_t wall_ms, const char *text)
     }
     write_all(line,
               log_render(&sink.options, (int)getpid(), level, wall_ms, text, line, sizeof line));
-    if (sink.options.syslog) {
-        syslog(priorities[level], "%s", text);
+    if (!sink.options.syslog) {
+        return;
+    }
+    syslog_line(priorities[level], wall_ms, text);
+    uint64_t lost = syslog_lost();
+    if (lost > 0) {
+        log_printf(EVENT_WARNING, "syslog was not ready: %llu lines were not given to it",
+                   (unsigned long long)lost);
     }
 }
 

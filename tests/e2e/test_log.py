@@ -170,6 +170,47 @@ def dev_log(world):
         yield dev, server
 
 
+def in_namespace(sentinel, dev):
+    sentinel.command = ["unshare", "-m", "--propagation", "private", "sh", "-c", """
+        for name in null zero random urandom; do mount --bind /dev/$name "$0/$name" || exit 9; done
+        mount --rbind "$0" /dev && exec "$@" """, dev, *sentinel.command]
+    return sentinel
+
+
+@pytest.mark.vedette_only
+def test_syslog_that_hangs(world, dev_log):
+    """A daemon that does not read holds nothing up; when it reads again the log says what it has
+    missed. One that is started anew is found again."""
+    dev, server = dev_log
+    sentinel = in_namespace(world.sentinel("s", ["syslog-enabled yes", monitor()]), dev).start()
+    with open("/proc/sys/net/unix/max_dgram_qlen") as file:
+        room = int(file.read())
+    for i in range(room + 50):  # each is one line at least
+        assert sentinel.sentinel("SET", "mymaster", "quorum", str(i % 9 + 1)) == "OK"
+    heard = []
+
+    def receive():
+        try:
+            while True:
+                heard.append(server.recv(65536).decode())
+        except BlockingIOError:
+            return heard
+    assert 0 < len(receive()) < room + 50
+    sentinel.sentinel("SET", "mymaster", "quorum", "3")
+    sentinel.wait_log("syslog was not ready: ")
+    lost = int(re.search(r"ready: (\d+) lines", sentinel.in_log("syslog was not")[0]).group(1))
+    logged = [text for _, text in sentinel.log_lines()]
+    assert len(heard) + lost <= len(logged)
+    assert lost >= 40
+    server.close()
+    os.unlink(os.path.join(dev, "log"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as again:
+        again.bind(os.path.join(dev, "log"))
+        again.settimeout(10)
+        sentinel.sentinel("SET", "mymaster", "quorum", "4")
+        assert "+set master mymaster" in again.recv(65536).decode()
+
+
 @pytest.mark.parametrize("which", ["vedette", "redis"])
 def test_syslog(world, dev_log, which):
     """Every line of the log, with its level as severity, the facility and the name asked for."""
@@ -177,10 +218,7 @@ def test_syslog(world, dev_log, which):
     sentinel = world.sentinel("s", ["syslog-enabled yes", "syslog-ident watcher",
                                     "syslog-facility local3", "loglevel debug", monitor(),
                                     "sentinel down-after-milliseconds mymaster 500"], which)
-    sentinel.command = ["unshare", "-m", "--propagation", "private", "sh", "-c", """
-        for name in null zero random urandom; do mount --bind /dev/$name "$0/$name" || exit 9; done
-        mount --rbind "$0" /dev && exec "$@" """, dev, *sentinel.command]
-    sentinel.start()
+    in_namespace(sentinel, dev).start()
     sentinel.wait_log("+sdown")
     heard = []
 
