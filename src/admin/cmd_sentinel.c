@@ -411,9 +411,8 @@ static void sentinel_help(struct call *call)
         "GET-MASTER-ADDR-BY-NAME <master-name>",
         "    Address and port of the master of that name.",
         "FAILOVER <master-name> [COORDINATED]",
-        "    Promotes a replica now, without waiting for the other sentinels to agree. "
-        "Coordinated:",
-        "    they agree, and the master itself hands over, so that no write is lost.",
+        "    Promotes a replica now, without waiting for the other sentinels to agree.",
+        "    Coordinated: they agree, and the master itself hands over: no write is lost.",
         "FLUSHCONFIG",
         "    Writes sentinel.conf anew.",
         "INFO-CACHE <master-name>",
