@@ -46,6 +46,12 @@ ACCEPTED = [
         "CLIENT KILL MAXAGE 999999": re.escape(repr((":", "0"))),
         "CLIENT KILL MAXAGE x": error("ERR maxage is not an integer or out of range"),
         "CLIENT KILL MAXAGE 0": error("ERR maxage should be greater than 0")}),
+    Accepted("ACL DRYRUN, refused", {
+        "ACL DRYRUN bob ping": re.escape(repr(
+            ("$", "User bob has no permissions to run the 'ping' command")))}),
+    Accepted("ACL LIST, GETUSER: sanitize-payload", {
+        "ACL GETUSER default": r"\('.', \[.*'nopass'\), \('.', 'sanitize-payload'\)\]\).*",
+        "ACL GETUSER bob": r"\('.', \[.*'on'\), \('.', 'sanitize-payload'\)\]\).*"}),
     Accepted("COMMAND, COMMAND INFO", {"COMMAND COUNT": re.escape(repr((":", "17")))}),
     Accepted("SENTINEL CONFIG GET, SET", {
         "SENTINEL CONFIG GET": USAGE,

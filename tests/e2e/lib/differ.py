@@ -161,7 +161,7 @@ def docs_shape(_, tree):
     return (kind, sorted(pairs, key=repr))
 
 
-SHAPES = [("INFO", info_shape), ("CLIENT LIST", client_shape), ("CLIENT INFO", client_shape),
+SHAPES = [("INFO", info_shape), ("ACL CAT", command_shape), ("CLIENT LIST", client_shape), ("CLIENT INFO", client_shape),
           ("COMMAND LIST", command_shape), ("COMMAND DOCS", docs_shape),
           ("COMMAND INFO", command_shape), ("CLIENT ID", lambda _, tree: (tree[0], kind_of(tree[1]))),
           ("SENTINEL INFO-CACHE", lambda _, tree: cache_shape(tree))]

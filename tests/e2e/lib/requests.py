@@ -598,15 +598,57 @@ COMMAND GETKEYSANDFLAGS nosuch a
 COMMAND GETKEYSANDFLAGS role a
 """
 
-# A few of those that are compared in earnest elsewhere.
+# A few; test_acl.py has the rest.
 ACL = r"""
 ACL
 ACL NOSUCH
+ACL LOG RESET
+ACL HELP x
 ACL WHOAMI
 ACL WHOAMI x
 ACL USERS
 ACL USERS x
-ACL HELP x
+ACL LIST x
+ACL CAT
+ACL CAT nosuch
+ACL CAT pubsub
+ACL CAT PUBSUB
+ACL CAT connection
+ACL CAT a b
+ACL GETUSER
+ACL GETUSER nosuch
+ACL GETUSER default
+ACL GETUSER Default
+ACL DELUSER
+ACL DELUSER nosuch
+ACL DELUSER default
+ACL SETUSER
+ACL SETUSER bob nosuch
+ACL SETUSER bob +nosuch
+ACL SETUSER bob +@nosuch
+ACL SETUSER bob >
+ACL SETUSER bob #12
+ACL SETUSER bob on >secret ~* &* +@all
+ACL GETUSER bob
+ACL USERS
+ACL DRYRUN bob sentinel masters
+ACL DRYRUN nosuch ping
+ACL DRYRUN bob nosuch
+ACL SETUSER bob reset
+ACL DRYRUN bob ping
+ACL DELUSER bob
+ACL LOG
+ACL LOG x
+ACL LOG -1
+ACL LOG RESET
+ACL LOG reset x
+ACL LOAD
+ACL SAVE
+ACL LOAD x
+ACL GENPASS x
+ACL GENPASS 0
+ACL GENPASS 4097
+ACL GENPASS 1 2
 """
 
 COMMON = {"connection": CONNECTION, "unknown": UNKNOWN, "sentinel": SENTINEL, "set": SENTINEL_SET,
