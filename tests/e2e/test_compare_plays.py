@@ -1,6 +1,7 @@
 """What takes several connections, changes or ends something: each play is given once with a vedette
 and once with a redis-sentinel, and must go the same way, replies, events and all."""
 
+import os
 import re
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from lib.differ import client_shape, shape
 from lib.requests import words
+from lib.sentinel import ROOT
 from lib.situations import Scene
 from lib.wait import wait_until
 from lib.wire import Closed, Wire, encode
@@ -300,6 +302,79 @@ def test_shutdown(world, how):
             wire.send(encode(["SHUTDOWN", *how.split()]))
             told.append((wire.read_until(b"\r\n", 10), sentinel.wait_exit()))
     assert told[0] == told[1] == (b"<closed>", 0)
+
+
+# What stock takes and vedette refuses, or takes in another way: (what a row of
+# docs/compatibility.md begins with, request, vedette's answer, stock's).
+OK = ("+", "OK")
+NO = "ERR Invalid argument '%s' for SENTINEL SET '%s'"
+STRICTER = [
+    ("SENTINEL SET quorum, parallel-syncs", "SENTINEL SET %(name)s quorum 99999999999999",
+     ("-", NO % ("99999999999999", "quorum")), OK),
+    ("SENTINEL SET quorum, parallel-syncs", "SENTINEL SET %(name)s parallel-syncs 99999999999999",
+     ("-", NO % ("99999999999999", "parallel-syncs")), OK),
+    ("SENTINEL MONITOR with port 0", "SENTINEL MONITOR zero 127.0.0.1 0 1",
+     ("-", "ERR Invalid port number."), OK),
+    ("SENTINEL MONITOR, names", "SENTINEL MONITOR a,b 127.0.0.1 6391 1",
+     ("-", "ERR Invalid master name."), OK),
+    ("SENTINEL MONITOR, names", 'SENTINEL MONITOR "" 127.0.0.1 6391 1',
+     ("-", "ERR Invalid master name."), OK),
+    ("SENTINEL MONITOR, names", "SENTINEL MONITOR " + "n" * 201 + " 127.0.0.1 6391 1",
+     ("-", "ERR Invalid master name."), OK),
+    ("SENTINEL IS-MASTER-DOWN-BY-ADDR, runid",
+     "SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 %(master)s 1 me",
+     ("-", "ERR Invalid runid 'me'"), ("*", [(":", "0"), ("$", "me"), (":", "1")])),
+    ("SENTINEL CONFIG SET announce-ip", "SENTINEL CONFIG SET announce-ip not,an,address",
+     ("-", "ERR Invalid value 'not,an,address' to SENTINEL CONFIG SET 'announce-ip'"), OK),
+    ("SENTINEL PRIMARY, PRIMARIES", "SENTINEL GET-PRIMARY-ADDR-BY-NAME nosuch", ("*", None),
+     ("-", "ERR unknown subcommand 'GET-PRIMARY-ADDR-BY-NAME'. Try SENTINEL HELP.")),
+    ("SENTINEL PRIMARY, PRIMARIES", "SENTINEL PRIMARY nosuch",
+     ("-", "ERR No such master with that name"),
+     ("-", "ERR unknown subcommand 'PRIMARY'. Try SENTINEL HELP.")),
+]
+
+
+def test_stricter(world):
+    """Each answer, and that its row is there."""
+    with open(os.path.join(ROOT, "docs", "compatibility.md")) as file:
+        rows = [line for line in file if line.startswith("| ")]
+    for place, kind in enumerate(("vedette", "redis")):
+        scene = Scene(world, kind)
+        scene.start(quorum=2, down_after=600000)
+        with Wire(scene.sentinel.port) as wire:
+            for row, line, *answers in STRICTER:
+                assert any(text.startswith("| " + row) for text in rows), row
+                assert wire.ask(*words(line, **scene.values())) == answers[place], (kind, line)
+
+
+def test_half_a_change(world):
+    """SENTINEL SET and SIMULATE-FAILURE with something wrong behind something right: stock has done
+    the first half, vedette nothing."""
+    halves = []
+    for kind in ("vedette", "redis"):
+        scene = Scene(world, kind)
+        sentinel = scene.start(quorum=2, down_after=600000)
+        with Wire(sentinel.port) as wire:
+            replies = [wire.ask("SENTINEL", "SET", "mymaster", "parallel-syncs", "7", "quorum", "x"),
+                       wire.ask("SENTINEL", "SIMULATE-FAILURE", "crash-after-election", "nosuch")]
+        halves.append((replies, sentinel.master()["parallel-syncs"],
+                       sentinel.info()["sentinel_simulate_failure_flags"]))
+    assert halves[0][0] == halves[1][0]
+    assert halves[0][1:] == ("1", "0") and halves[1][1:] == ("7", "1")
+
+
+def test_pause_of_writes(world):
+    """PUBLISH waits in stock, and does not in vedette."""
+    waited = []
+    for kind in ("vedette", "redis"):
+        scene = Scene(world, kind)
+        sentinel = scene.start(quorum=2, down_after=600000)
+        with Wire(sentinel.port) as wire, Wire(sentinel.port) as other:
+            assert wire.ask("CLIENT", "PAUSE", "1500", "WRITE") == OK
+            begin = time.monotonic()
+            assert other.ask("PUBLISH", "__sentinel__:hello", "x") == (":", "1")
+            waited.append(time.monotonic() - begin > 1)
+    assert waited == [False, True]
 
 
 def forced(stage):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lib.sentinel import ROOT
-from lib.sessions import DIFFERENT, END, SESSIONS
+from lib.sessions import DIFFERENT, END, LOGIN, SESSIONS, WITH_PASSWORD
 from lib.situations import Pair
 from lib.wire import Wire
 
@@ -37,11 +37,11 @@ def masked(side, data):
     return side.mask(text)
 
 
-def listen(side, sent, piece=None):
+def listen(side, sent, piece=None, end=END):
     with Wire(side.sentinel.port) as wire:
         try:
             wire.send(sent, piece)
-            wire.send(END)
+            wire.send(end)
         except OSError:
             pass  # closed already; what it said is still there
         return masked(side, wire.read_until(b"the-end\r\n"))
@@ -58,6 +58,26 @@ def test_session(pair, name, piece):
         assert ours != theirs and ours == DIFFERENT[name][1]
     else:
         assert ours == theirs
+
+
+@pytest.fixture(scope="module")
+def locked(request, tmp_path_factory):
+    """Both ask for a password."""
+    from lib.world import World
+    world = World(str(tmp_path_factory.mktemp("locked")), "vedette")
+    request.node.world = world
+    try:
+        yield Pair(world, lambda scene: scene.start(monitor=False, password="sesame") and None)
+    finally:
+        complaints = world.close()
+    assert not complaints, "; ".join(complaints)
+
+
+@pytest.mark.parametrize("name", list(WITH_PASSWORD))
+def test_with_password(locked, name):
+    ours, theirs = [listen(scene.side(), WITH_PASSWORD[name], end=LOGIN + END)
+                    for scene in locked.scenes]
+    assert ours == theirs
 
 
 def test_accepted_differences_are_documented():

@@ -4,6 +4,7 @@ the same bytes, up to the answer of a last PING, or up to closing."""
 from lib.wire import encode
 
 END = b"PING the-end\r\n"
+LOGIN = b"AUTH sesame\r\n"
 
 
 def array(*lines):
@@ -118,6 +119,9 @@ SESSIONS = {
     "reply off, then too few": array("CLIENT REPLY OFF", "SUBSCRIBE", "CLIENT REPLY ON", "PING b"),
     "reply off in RESP3": HELLO3 + array("CLIENT REPLY OFF", "PING a", "SUBSCRIBE a",
                                          "CLIENT REPLY ON", "PING b"),
+    # --- QUIT, RESET ---
+    "quit": array("PING a", "QUIT", "PING b"),
+    "reset": array("CLIENT SETNAME a", "HELLO 3", "RESET", "CLIENT GETNAME", "PING b"),
     # --- names and states ---
     "name": array("CLIENT SETNAME a", "CLIENT GETNAME", "HELLO 3", "CLIENT GETNAME",
                   "CLIENT SETNAME b"),
@@ -134,6 +138,31 @@ DIFFERENT = {
     "null command": (NUL, "-ERR unknown command '', with args beginning with: \r\n"
                           "$7\r\nthe-end\r\n"),
     "no dollar but null": (NUL, "-ERR Protocol error: expected '$', got ' '\r\n<closed>"),
+    "quit": ("QUIT", "$1\r\na\r\n+OK\r\n<closed>"),
+    "reset": ("RESET", "+OK\r\n%6\r\n$6\r\nserver\r\n$5\r\nredis\r\n<version>$5\r\nproto\r\n:3\r\n<id>"
+                       "$4\r\nmode\r\n$8\r\nsentinel\r\n$7\r\nmodules\r\n*0\r\n+RESET\r\n$-1\r\n"
+                       "$1\r\nb\r\n$7\r\nthe-end\r\n"),
     "count too large": ("array of more than 1,048,576 arguments",
                         "-ERR Protocol error: invalid multibulk length\r\n<closed>"),
+}
+
+# The same for a sentinel that asks for a password, "sesame".
+WITH_PASSWORD = {
+    "nothing is told": array("PING", "SENTINEL MASTERS", "INFO", "SUBSCRIBE a", "CLIENT SETNAME a",
+                             "nosuch", "SENTINEL", "SENTINEL nosuch", "COMMAND COUNT",
+                             "PUBLISH a b", "ROLE", "ACL WHOAMI", "CLIENT LIST", "SHUTDOWN NOSUCH"),
+    "AUTH": array("AUTH", "AUTH wrong", "PING a", "AUTH default wrong", "AUTH nobody sesame",
+                  "AUTH sesame", "PING a", "AUTH wrong", "PING b", "AUTH default sesame"),
+    "HELLO needs it": array("HELLO", "HELLO 3", "HELLO 4", "HELLO 3 SETNAME a",
+                            "HELLO 3 AUTH default wrong", "HELLO 3 AUTH nobody sesame", "PING a"),
+    "HELLO brings it": array("HELLO 3 AUTH default sesame SETNAME me", "CLIENT GETNAME",
+                             "SENTINEL GET-MASTER-ADDR-BY-NAME nosuch"),
+    "HELLO brings it in another order": array("HELLO 2 SETNAME me AUTH default sesame",
+                                              "CLIENT GETNAME", "ACL WHOAMI"),
+    "large before it": b"*11\r\n" + b"$4\r\nping\r\n" * 11,
+    "long before it": b"*2\r\n$4\r\nPING\r\n$16385\r\n" + b"x" * 16385 + b"\r\n",
+    "not so large before it": b"*10\r\n" + b"$4\r\nping\r\n" * 10,
+    "not so long before it": b"*2\r\n$4\r\nPING\r\n$16384\r\n" + b"x" * 16384 + b"\r\n",
+    "large after it": array("AUTH sesame") + b"*11\r\n" + b"$4\r\nping\r\n" * 11,
+    "reply modes before it": array("CLIENT REPLY OFF", "PING", "AUTH sesame", "PING a"),
 }

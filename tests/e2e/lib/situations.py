@@ -37,7 +37,8 @@ class Scene:
         return fake
 
     def start(self, quorum=1, down_after=1000, ghosts=0, monitor=True, name="mymaster",
-              failover_timeout=600000, parallel_syncs=1, extra=(), known=True):
+              failover_timeout=600000, parallel_syncs=1, extra=(), known=True,
+              password=None):
         lines = ["sentinel myid %040x" % random.getrandbits(160), "sentinel current-epoch 0", *extra]
         if monitor:
             lines += ["sentinel monitor %s 127.0.0.1 %d %d" % (name, self.master, quorum),
@@ -48,7 +49,12 @@ class Scene:
                       for fake in self.replicas if known]
             lines += ["sentinel known-sentinel %s 127.0.0.1 %d %s" % (name, free_port(), ghost)
                       for ghost in GHOSTS[:ghosts]]
-        self.sentinel = self.world.sentinel(self.kind, lines, self.kind).start()
+        if password:
+            lines.append("requirepass " + password)
+        self.sentinel = self.world.sentinel(self.kind, lines, self.kind)
+        if password:
+            self.sentinel.use_password(password)
+        self.sentinel.start()
         self.quorum = quorum
         return self.sentinel
 
