@@ -4,6 +4,7 @@
 #include "command_line.h"
 #include "config/config.h"
 #include "daemon.h"
+#include "descriptors.h"
 #include "io/clock.h"
 #include "io/journal.h"
 #include "io/listener.h"
@@ -25,15 +26,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Clients that must find a place even where descriptors are scarce: the peers' links and an
- * operator. */
-#define CLIENTS_LEAST 32
 
 static char *absolute(const char *path)
 {
@@ -294,8 +290,8 @@ static void fill_options(struct process_options *o, const struct command_line *c
 
     *o = (struct process_options){
         .shards = cl->shards != 0 ? cl->shards : cores(),
-        .port = server->port,
-        .tls_port = server->tls.port,
+        .port = server->bind_nothing ? 0 : server->port,
+        .tls_port = server->bind_nothing ? 0 : server->tls.port,
         .tls_replication = server->tls.replication,
         .protected_mode = server->protected_mode,
         .deny_scripts_reconfig = config->deny_scripts_reconfig,
@@ -405,67 +401,6 @@ static void seed_group(struct process *p, const struct config_group *group)
 }
 
 /* --- start ------------------------------------------------------------------------------------ */
-
-/* Links that the configuration asks for. */
-static unsigned long long links_needed(const struct config *config)
-{
-    unsigned long long servers = 0, peers = 0;
-    for (size_t i = 0; i < config->group_count; i++) {
-        servers += 1 + config->groups[i]->replica_count;
-        if (config->groups[i]->sentinel_count > peers) {
-            peers = config->groups[i]->sentinel_count; /* nearly always the same ones */
-        }
-    }
-    return 2 * servers + peers;
-}
-
-/* Only where it is needed, and never past the hard limit. */
-static unsigned long long raise_descriptors(unsigned long long wanted)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return wanted;
-    }
-    if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-        (void)getrlimit(RLIMIT_NOFILE, &limit);
-    }
-    return limit.rlim_cur;
-}
-
-/* Descriptors are what links and clients are made of. Each has a budget of its own, so that running
- * out of one never starves the other: clients get what they may have at most, but never what the
- * links need or are about to; too few for the links alone stop the start. */
-static void take_descriptors(struct process_options *o, const struct config *config)
-{
-    unsigned long long links = links_needed(config);
-    unsigned long long shard = 8 + 2 * (o->bind_count > 2 ? o->bind_count : 2);
-    unsigned long long house = shard * o->shards + 24, growth = links + LIMIT_LINGERERS;
-    unsigned long long have = raise_descriptors(house + links + growth + o->maxclients);
-    if (have < house + links + CLIENTS_LEAST) {
-        char message[512];
-        (void)snprintf(
-            message, sizeof message,
-            "The limit of open files (RLIMIT_NOFILE, 'ulimit -n') is %llu, and %zu "
-            "masters with what is known of their replicas and sentinels need %llu: raise "
-            "it (LimitNOFILE= of a systemd unit, --ulimit nofile= of a container)",
-            have, config->group_count, house + links + CLIENTS_LEAST);
-        die(message);
-    }
-    unsigned long long rest = have - house - links;
-    unsigned long long most = rest - (growth < rest / 2 ? growth : rest / 2);
-    most = most < CLIENTS_LEAST ? CLIENTS_LEAST : most;
-    if (most < o->maxclients) {
-        log_printf(EVENT_WARNING,
-                   "The limit of open files is %llu, of which links need %llu: maxclients has been "
-                   "reduced from %u to %llu. If you need higher maxclients increase 'ulimit -n'.",
-                   have, house + links, (unsigned)o->maxclients, most);
-        o->maxclients = (uint32_t)most;
-    }
-    rest = have - house - o->maxclients;
-    o->links_most = rest < UINT32_MAX ? (uint32_t)rest : UINT32_MAX;
-}
 
 static int take_signals(void)
 {
@@ -733,6 +668,7 @@ int main(int argc, char **argv)
     struct journal_checksum loaded = {0};
     bool fresh = false;
     struct mainloop m = {0};
+    char reason[512];
 
     script_limits_take(&m.limits);
     command_line_parse(argc, argv, &cl);
@@ -769,10 +705,13 @@ int main(int argc, char **argv)
     fill_tunables(&m.tunables, m.config);
     log_level(m.tunables.log_nothing ? EVENT_WARNING + 1 : m.tunables.loglevel);
     m.process = make_process(&cl, m.config, path);
-    take_descriptors(&m.process->options, m.config);
+    if (!descriptors_take(&m.process->options, m.config, reason, sizeof reason)) {
+        die(reason);
+    }
     load_certificates(&m);
     open_unix_socket(&m.process->options, server);
-    if (server->port == 0 && m.process->options.tls_port == 0 && m.process->options.unix_fd < 0) {
+    if (m.process->options.port == 0 && m.process->options.tls_port == 0 &&
+        m.process->options.unix_fd < 0) {
         die("Configured to not listen anywhere, exiting.");
     }
     prove_port_free(&m.process->options, m.process->options.port, "tcp");

@@ -88,6 +88,7 @@ struct config_server {
     uint16_t port;             /* 26379; 0: no TCP port */
     struct config_bind *binds; /* bind; none: every address */
     size_t bind_count;
+    bool bind_nothing;      /* bind "": no TCP port is listened on */
     char *bind_source_addr; /* of outgoing links */
     bool protected_mode;    /* default no (protocol.md §9) */
     char *dir;              /* as written; config_load() has already changed there */

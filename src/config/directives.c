@@ -166,9 +166,12 @@ static bool apply_bind(struct load *load, const struct words *w)
         return fail(load->err, "Too many bind addresses specified.");
     }
     if (w->count == 1 || (w->count == 2 && w->item[1][0] == '\0')) {
-        return fail(load->err, "Configured to not listen anywhere, exiting.");
+        binds_free(server);
+        server->bind_nothing = true; /* good with a unixsocket only: seen at start */
+        return true;
     }
     binds_free(server);
+    server->bind_nothing = false;
     server->binds = config_alloc((w->count - 1) * sizeof(*server->binds));
     for (size_t i = 1; i < w->count; i++) {
         const char *text = w->item[i];

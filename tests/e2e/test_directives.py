@@ -134,12 +134,12 @@ def test_default_pid_file(world):
 # --- the unix socket ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tcp", ["beside TCP", "port 0"])
+@pytest.mark.parametrize("tcp", ["beside TCP", "port 0", 'bind ""'])
 def test_unixsocket(world, tcp):
     path = world.path("sock")
     sentinel = world.sentinel("s1", MONITOR + ["unixsocket " + path, "unixsocketperm 700"])
-    if tcp == "port 0":
-        sentinel.write_conf(["port 0" if line.startswith("port ") else line
+    if tcp != "beside TCP":
+        sentinel.write_conf([tcp if line.split()[0] == tcp.split()[0] else line
                              for line in conf.read_lines(sentinel.conf)])
     local = redis.Redis(unix_socket_path=path, decode_responses=True)
     local.response_callbacks.clear()
@@ -177,9 +177,10 @@ def test_unixsocket_leaves_files_alone(world):
         assert file.read() == "data"
 
 
-def test_nowhere_to_listen(world):
+@pytest.mark.parametrize("tcp", ["port 0", 'bind ""'])
+def test_nowhere_to_listen(world, tcp):
     sentinel = world.sentinel("s1", MONITOR)
-    sentinel.write_conf(["port 0" if line.startswith("port ") else line
+    sentinel.write_conf([tcp if line.split()[0] == tcp.split()[0] else line
                          for line in conf.read_lines(sentinel.conf)])
     code, said = sentinel.start_fails()
     said += "".join(text for _, text in sentinel.log_lines())
