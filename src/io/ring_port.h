@@ -129,6 +129,20 @@ void ring_init(struct ring *ring, const struct ring_backend *backend,
                const struct ring_options *options);
 /* The kernel came back: tells the owner (ring_options.woken). */
 void ring_came_back(struct ring *ring);
+/* Asks for the memory of what is dispatched soon: first of its slot, later of the object itself. */
+static inline void ring_prefetch(const struct ring *ring, uint32_t slot, bool slot_only)
+{
+    if (slot >= ring->slot_count) {
+        return;
+    }
+    if (slot_only) {
+        __builtin_prefetch(&ring->slots[slot]);
+    } else {
+        const char *object = (const char *)ring->slots[slot].object;
+        __builtin_prefetch(object);
+        __builtin_prefetch(object + 64);
+    }
+}
 /* Hands an event to its object, if that is still there. */
 void ring_dispatch(struct ring *ring, uint64_t handle, const struct ring_event *event);
 /* The io_uring backend: NULL and a sentence in error on failure. */

@@ -224,10 +224,22 @@ static void dispatch(struct uring *u, const struct completion *c)
     }
 }
 
+/* Thousands of streams do not stay in the cache from one turn to the next. */
+static void prefetch_ahead(const struct uring *u)
+{
+    for (unsigned ahead = 2; ahead <= 4; ahead += 2) {
+        if (u->copied_count > ahead) {
+            const uint64_t tag = u->copied[(u->copied_first + ahead) & (u->copied_cap - 1)].tag;
+            ring_prefetch(&u->base, HANDLE_SLOT(tag), ahead > 2);
+        }
+    }
+}
+
 static int dispatch_copied(struct uring *u)
 {
     int done = 0;
     while (u->copied_count > 0) {
+        prefetch_ahead(u);
         struct completion c = u->copied[u->copied_first];
         u->copied_first = (u->copied_first + 1) & (u->copied_cap - 1);
         u->copied_count--;

@@ -396,6 +396,7 @@ struct shard *shard_new(struct process *p, unsigned index, const struct tunables
     heap_init(&s->heap);
     update_init(&s->update);
     prng_seed(&s->prng, (uint64_t)clock_now() * 2654435761u + (uint64_t)p->pid * 40503u + index);
+    s->hash_key = prng_next(&s->prng);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->ready, NULL);
     return s;

@@ -325,6 +325,9 @@ void shard_act(struct shard *s, struct group_host *gh, struct update *up)
         group_view(gh->sg.group, &view);
         directory_publish(s->process->directory, gh->sg.group->gid, &view);
     }
+    if (up->view_changed || up->count > 0) {
+        memset(gh->heard, 0, sizeof gh->heard);
+    }
     for (size_t i = 0; i < up->count; i++) {
         act(s, gh, &up->actions[i]);
     }

@@ -21,12 +21,20 @@ struct timer {
     enum { TIMER_GROUP, TIMER_PEER } kind;
 };
 
+#define HEARD 4 /* hellos of a group remembered, a power of two */
+
 /* What the shard keeps beside a group: shard_group.host. */
 struct group_host {
     struct timer timer; /* first */
     struct shard_group sg;
     bool urgent;
     ms_t settled; /* the deadline its timer was set for */
+    /* Hellos heard lately, since when nothing has happened to the group: each comes about three
+     * times within milliseconds, from the master, its replicas and the sentinel itself. */
+    struct heard {
+        uint64_t hash; /* of the text */
+        ms_t at;
+    } heard[HEARD];
 };
 
 /* What it keeps beside a master or replica: instance.host. */
@@ -116,6 +124,7 @@ struct shard {
     ms_t epoch_told_at;
     ms_t descriptors_told; /* last complaint that there are none left, 0: never */
     ms_t tls_told;         /* the same, about a handshake that failed */
+    uint64_t hash_key;     /* random, so that nobody outside can make two hellos look the same */
     char own_prefix[LIMIT_HOST + LIMIT_RUNID + 9]; /* our last hello up to its third comma */
     size_t own_prefix_len;
     struct heap heap;

@@ -292,6 +292,31 @@ static void pubsub_reply(void *owner, uint8_t tag, uint64_t arg, const redisRepl
     server_event(sv, &ev);
 }
 
+static uint64_t text_hash(uint64_t key, const char *text, size_t len)
+{
+    const uint64_t factor = 0x9e3779b97f4a7c15u;
+    uint64_t hash = key ^ len * factor, word;
+    for (; len > sizeof word; text += sizeof word, len -= sizeof word) {
+        memcpy(&word, text, sizeof word);
+        hash = (hash ^ word) * factor;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, len);
+    hash = (hash ^ word) * factor;
+    return hash ^ hash >> 29;
+}
+
+/* Whether this very hello was taken a moment ago, and the group is as it was then: to take it again
+ * would change nothing. Sets *hash. */
+static bool heard(const struct shard *s, const struct group_host *gh, const redisReply *text,
+                  uint64_t *hash)
+{
+    *hash = text_hash(s->hash_key, text->str, (size_t)text->len);
+    const struct heard *place = &gh->heard[*hash % HEARD];
+    return place->hash == *hash && s->now - place->at < s->env.periods.publish / 2;
+}
+
 static void pubsub_push(void *owner, const redisReply *message)
 {
     struct server *sv = owner;
@@ -299,19 +324,29 @@ static void pubsub_push(void *owner, const redisReply *message)
     struct group_host *gh = sv->gh;
     const redisReply *text = message->element[message->elements - 1];
     struct hello hello;
+    uint64_t hash;
 
-    struct group_event ev = {.kind = GROUP_PUBSUB};
-    server_event(sv, &ev); /* never removes the instance */
+    if (sv->inst->live.pubsub_activity != s->now) {
+        struct group_event ev = {.kind = GROUP_PUBSUB};
+        server_event(sv, &ev); /* never removes the instance */
+    }
     s->counters.hellos++;
     if (s->own_prefix_len > 0 && (size_t)text->len > s->own_prefix_len &&
         memcmp(text->str, s->own_prefix, s->own_prefix_len) == 0) {
         return; /* our own, come back */
     }
+    if (heard(s, gh, text, &hash)) {
+        return;
+    }
     if (!hello_parse(&hello, text->str, (size_t)text->len, s->tunables->resolve_hostnames)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return;
     }
-    route_hello(s, &hello, gh);
+    const bool ours = strcmp(hello.name, gh->sg.group->name) == 0;
+    route_hello(s, &hello, gh); /* never removes the group */
+    if (ours) {
+        gh->heard[hash % HEARD] = (struct heard){hash, s->now};
+    }
 }
 
 static const struct link_ops cmd_ops = {.up = cmd_up, .reply = cmd_reply, .down = cmd_down};

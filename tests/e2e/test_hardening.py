@@ -89,6 +89,32 @@ def test_peer_moves_to_where_nobody_is(watching, fakes):
                    "%s sees the peer again" % name)
 
 
+def test_the_same_hello_again(watching, fakes):
+    """Copies of a hello within half a publish-period are passed over, but not once something has
+    happened to the group."""
+    sentinel, (master,) = watching(1)
+    assert sentinel.sentinel("DEBUG", "publish-period", "20000") == "OK"
+    (peer,) = fakes(1)
+    runid = "ac" * 20
+    text = hello(peer, runid, "g0", master)
+    moved = hello(("127.0.0.1", free_port()), runid, "g0", master)
+
+    def said(what, done):
+        """Until its link is back after a RESET, nobody hears it."""
+        def again():
+            master.say(what)
+            return done()
+        wait_until(again, 5, "it hears %s" % what)
+    for _ in range(3):
+        said(text, lambda: peer_flags(sentinel, "g0", runid))
+        assert sentinel.sentinel("RESET", "g0") == 1
+        assert not peer_flags(sentinel, "g0", runid)
+    said(text, lambda: peer_flags(sentinel, "g0", runid))
+    for says in (moved, text, moved, text):
+        port = says.split(",")[1]
+        said(says, lambda: sentinel.sentinels("g0")[0]["port"] == port)
+
+
 def test_new_id_at_the_old_address(watching, fakes):
     """A sentinel reborn without its file is one sentinel, in every group."""
     sentinel, masters = watching(4)
