@@ -43,6 +43,7 @@ struct resolver {
     pthread_cond_t done; /* a lookup has ended, or a thread */
     /* Everything below under lock. */
     bool stopping;
+    bool abandoned; /* its owner has left: the last thread frees it */
     unsigned threads, idle;
     /* Names that have just failed wait behind all others: where a name server is gone, each of its
      * names holds a thread for ten seconds. */
@@ -126,6 +127,18 @@ static void settle(struct resolver *r, struct entry *e, bool ok, const char *ip,
     r->failures++;
 }
 
+static void destroy(struct resolver *r)
+{
+    close(r->doorbell);
+    for (size_t i = 0; i < LIMIT_HOSTS / CHUNK; i++) {
+        free(r->chunks[i]);
+    }
+    pthread_cond_destroy(&r->work);
+    pthread_cond_destroy(&r->done);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
 static void thread_start(struct resolver *r); /* the threads start one another */
 
 static void *thread_main(void *arg)
@@ -161,8 +174,12 @@ static void *thread_main(void *arg)
         pthread_cond_broadcast(&r->done);
     }
     r->threads--;
+    bool last = r->abandoned && r->threads == 0;
     pthread_cond_broadcast(&r->done);
     pthread_mutex_unlock(&r->lock);
+    if (last) {
+        destroy(r);
+    }
     return NULL;
 }
 
@@ -323,17 +340,10 @@ void resolver_free(struct resolver *r)
     while (r->threads > 0 && !late) {
         late = pthread_cond_timedwait(&r->done, &r->lock, &until) == ETIMEDOUT;
     }
-    bool ended = r->threads == 0;
+    r->abandoned = r->threads > 0; /* a hanging lookup may come back at any time */
+    bool ended = !r->abandoned;
     pthread_mutex_unlock(&r->lock);
-    if (!ended) {
-        return; /* a hanging lookup may come back at any time, and needs all of it */
+    if (ended) {
+        destroy(r);
     }
-    close(r->doorbell);
-    for (size_t i = 0; i < LIMIT_HOSTS / CHUNK; i++) {
-        free(r->chunks[i]);
-    }
-    pthread_cond_destroy(&r->work);
-    pthread_cond_destroy(&r->done);
-    pthread_mutex_destroy(&r->lock);
-    free(r);
 }

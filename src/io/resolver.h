@@ -27,7 +27,7 @@ typedef bool (*resolver_lookup)(void *ctx, const char *text, char ip[LIMIT_IP + 
 /* lookup NULL: getaddrinfo()'s first address, as stock. NULL with errno set when there are no
  * descriptors. Threads start when there is something to look up; at most `threads` of them. */
 struct resolver *resolver_new(resolver_lookup lookup, void *ctx, unsigned threads);
-/* Ends it. Lookups that hang are left to the end of the process, with the memory they use. */
+/* Ends it. A lookup that hangs is left to itself, with the memory it needs until it returns. */
 void resolver_free(struct resolver *r);
 
 /* What host stands for at `now` (milliseconds of any steady clock). ip is written with KNOWN and

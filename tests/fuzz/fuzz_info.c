@@ -1,4 +1,5 @@
 /* INFO replies of hostile servers. */
+#include "rules/host.h"
 #include "rules/info.h"
 
 #include <assert.h>
@@ -16,7 +17,9 @@ static void check_address(const struct address *addr)
 {
     assert(is_terminated(addr->ip, sizeof(addr->ip)));
     struct address again;
-    assert(address_set(&again, addr->ip, strlen(addr->ip), addr->port));
+    const char *host = address_host(addr, true);
+    assert(address_set_host(&again, host, strlen(host), addr->port, HOST_HEARD));
+    assert(address_same(&again, addr));
     assert(address_equal(&again, addr));
     assert(address_hash(&again) == address_hash(addr));
     char text[ADDRESS_TEXT];
@@ -42,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(info.repl_offset <= INT64_MAX);
     assert(is_terminated(info.master_host, sizeof(info.master_host)));
     assert(is_terminated(info.master.ip, sizeof(info.master.ip)));
-    if (info.master.ip[0] != '\0') {
+    if (info.master.ip[0] != '\0' || info.master.host != NULL) {
         assert(info.master_host[0] != '\0');
         check_address(&info.master);
     }
