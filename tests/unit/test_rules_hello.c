@@ -179,10 +179,10 @@ static void test_too_long(void **state)
 
 static void test_format(void **state)
 {
-    struct hello h = {.sentinel = {"10.0.0.1", 26379},
+    struct hello h = {.sentinel = {.ip = "10.0.0.1", .port = 26379},
                       .runid = {ID},
                       .current_epoch = 7,
-                      .master = {"10.0.0.9", 6379},
+                      .master = {.ip = "10.0.0.9", .port = 6379},
                       .config_epoch = 3,
                       .name = "mymaster"};
     char out[LIMIT_HELLO + 1];
