@@ -25,7 +25,7 @@ static int setup(void **state)
     periods_default(&periods);
     for (int i = 0; i < COUNT; i++) {
         storage[i] = (struct instance){.kind = INSTANCE_REPLICA,
-                                       .addr = {"10.0.0.1", (uint16_t)(6380 + i)},
+                                       .addr = {.ip = "10.0.0.1", .port = (uint16_t)(6380 + i)},
                                        .live = {.cmd_up = true,
                                                 .pubsub_up = true,
                                                 .reply_ok = NOW - 100,

@@ -322,11 +322,11 @@ static void names_of_all_bytes_and_sizes_are_journalled(void **ctx)
     struct vote_reply vote = ask(b, 'b', LIMIT_EPOCH_JUMP - 1);
     assert_int_equal(vote.epoch, LIMIT_EPOCH_JUMP - 1);
     struct letter letter = {.kind = LETTER_RECORD, .gid = b->gid};
-    letter.u.record =
-        (struct record){.kind = RECORD_SENTINEL,
-                        .gid = b->gid,
-                        .runid = id_of('b'),
-                        .addr = {"ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", 65535}};
+    letter.u.record = (struct record){
+        .kind = RECORD_SENTINEL,
+        .gid = b->gid,
+        .runid = id_of('b'),
+        .addr = {.ip = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", .port = 65535}};
     send_to(b, SHARD, letter);
     vote = ask(b, 'c', LIMIT_EPOCH); /* beyond the jump: refused, not taken over */
     assert_int_equal(vote.epoch, LIMIT_EPOCH_JUMP - 1);
