@@ -186,6 +186,7 @@ static int run_work(struct ring *ring)
     if (!has_work(ring)) {
         return 0;
     }
+    ring_came_back(ring); /* its callbacks, too, see the present time */
     int64_t until = now_ns() + (int64_t)LIMIT_TLS_WORK * NS_PER_MS;
     do {
         struct ring_object *object = find(ring, ring->work.handles[ring->work_done++]);
@@ -241,10 +242,11 @@ static int turn(struct ring *ring, int64_t timeout_ns)
 {
     assert(!ring->inside);
     ring->inside = true;
-    int done = ring->backend->enter(ring, timeout_ns);
+    /* First: what arrives meanwhile is taken and answered right after it. */
+    int done = run_work(ring);
+    done += ring->backend->enter(ring, timeout_ns);
     done += run_list(ring, &ring->later, run_later);
     done += run_timers(ring);
-    done += run_work(ring);
     ring->inside = false;
     return done;
 }

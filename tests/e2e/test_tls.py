@@ -108,22 +108,34 @@ def test_clients_without_a_certificate(world, identity, stranger, ca):
         assert sentinel.call("PING") == "PONG"
 
 
-def test_protocols_are_enforced(world, identity):
-    sentinel = world.sentinel("s1", [NOBODY, "tls-protocols TLSv1.2"], tls=identity)
-    sentinel.start(record=False)
+def test_protocols_and_ciphers_are_enforced(world, identity):
+    sentinel = world.sentinel("s1", [
+        NOBODY, "tls-protocols TLSv1.2", "tls-ciphers ECDHE-ECDSA-AES128-GCM-SHA256"], tls=identity)
+    other = world.sentinel("s2", [
+        NOBODY, "tls-protocols TLSv1.3", "tls-ciphersuites TLS_CHACHA20_POLY1305_SHA256"],
+        tls=identity)
 
-    def version(most):
+    def spoken(to, version=None, ciphers=None):
         context = ssl.create_default_context(cafile=identity.ca)
         context.check_hostname = False
         context.load_cert_chain(identity.cert, identity.key)
-        context.minimum_version = most
-        with socket.create_connection(("127.0.0.1", sentinel.port), timeout=5) as plain:
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
+        if ciphers is not None:
+            context.set_ciphers(ciphers)
+        with socket.create_connection(("127.0.0.1", to.port), timeout=5) as plain:
             with context.wrap_socket(plain) as connection:
-                return connection.version()
+                return connection.version(), connection.cipher()[0]
 
-    assert version(ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
-    with pytest.raises(ssl.SSLError):
-        version(ssl.TLSVersion.TLSv1_3)
+    sentinel.start(record=False)
+    other.start(record=False)
+    assert spoken(sentinel) == ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    assert spoken(other) == ("TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256")
+    for to, version, ciphers in ((sentinel, ssl.TLSVersion.TLSv1_3, None),
+                                 (sentinel, None, "ECDHE-ECDSA-AES256-GCM-SHA384"),
+                                 (other, ssl.TLSVersion.TLSv1_2, None)):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            spoken(to, version, ciphers)
 
 
 def test_sessions_go_on(world, ca, identity):

@@ -93,6 +93,21 @@ static void words_are_checked(void **ctx)
     assert_refused(&set, "Failed to load /nonexistent.dh: No such file or directory");
     set.dh_params_file = pki.cert;
     assert_refused(&set, "Failed to read DH params from file: ");
+    char path[128];
+    EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+    EVP_PKEY *params = NULL;
+    assert_int_equal(EVP_PKEY_paramgen_init(maker), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_group_name(maker, "ffdhe2048"), 1);
+    assert_int_equal(EVP_PKEY_paramgen(maker, &params), 1);
+    snprintf(path, sizeof path, "%s/params.dh", pki.dir);
+    BIO *file = BIO_new_file(path, "w");
+    assert_int_equal(PEM_write_bio_Parameters(file, params), 1);
+    BIO_free(file);
+    EVP_PKEY_free(params);
+    EVP_PKEY_CTX_free(maker);
+    set.dh_params_file = path;
+    tls_free(must_new(&set));
+    unlink(path);
 }
 
 /* --- two sessions that talk ---------------------------------------------------------------------
