@@ -153,6 +153,10 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_zeros(out, "dump_payload_sanitizations total_reads_processed total_writes_processed "
                    "io_threaded_reads_processed io_threaded_writes_processed "
                    "reply_buffer_shrinks reply_buffer_expands");
+    put_count(out, "acl_access_denied_auth", count_of(&c->denied_auth));
+    put_count(out, "acl_access_denied_cmd", count_of(&c->denied_command));
+    put_zeros(out, "acl_access_denied_key");
+    put_count(out, "acl_access_denied_channel", count_of(&c->denied_channel));
     put_count(out, "vedette_protocol_errors", count_of(&c->protocol_errors));
     put_count(out, "vedette_clients_closed_for_output", count_of(&c->output_closed));
     put_count(out, "vedette_events_published", count_of(&c->events_published));
@@ -160,9 +164,6 @@ static void stats_section(const struct process *p, const struct info_sums *sums,
     put_count(out, "vedette_votes_impatient", count_of(&c->votes_impatient));
     put_count(out, "vedette_hellos_ignored", count_of(&c->hellos_ignored));
     put_count(out, "vedette_hostile_ignored", count_of(&c->hostile_ignored));
-    put_count(out, "vedette_denied_logins", count_of(&c->denied_auth));
-    put_count(out, "vedette_denied_commands", count_of(&c->denied_command));
-    put_count(out, "vedette_denied_channels", count_of(&c->denied_channel));
     put_count(out, "vedette_denials_unlogged", count_of(&c->denials_unlogged));
 }
 

@@ -199,7 +199,7 @@ def test_reader(alone):
     assert wait_until(lambda: listener.get_message(timeout=0.2), 5, "confirmed")["type"] == \
         "subscribe"
     info = alone.call("INFO", "stats")
-    assert int(re.search(r"vedette_denied_commands:(\d+)", info).group(1)) > 60
+    assert int(re.search(r"acl_access_denied_cmd:(\d+)", info).group(1)) > 60
 
 
 def test_change_is_everywhere_before_ok(world, fake):
@@ -272,7 +272,7 @@ def test_guesses_do_not_hold_up_others(alone):
             assert reader.readline().startswith(b"-WRONGPASS")
         connection.close()
     assert len(alone.call("ACL", "LOG", "100000")) <= 128
-    assert "vedette_denied_logins:8000" in alone.call("INFO", "stats")
+    assert "acl_access_denied_auth:8000" in alone.call("INFO", "stats")
 
 
 def test_renamed_command(world, fake):

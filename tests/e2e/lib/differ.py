@@ -55,7 +55,8 @@ def masked(side, tree, hidden=VOLATILE):
 
 
 # What INFO of later versions has, and 7.0's has not (docs/compatibility.md, "INFO").
-NEW_INFO_FIELDS = {"pubsub_clients", "sentinel_total_tilt"}
+NEW_INFO_FIELDS = {"pubsub_clients", "sentinel_total_tilt", "acl_access_denied_auth",
+                   "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"}
 
 
 def info_shape(_, tree):
