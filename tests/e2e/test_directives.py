@@ -269,6 +269,29 @@ def closed(connection):
     return bool(select.select([connection], [], [], 0)[0])
 
 
+def test_clients_that_never_close(world):
+    """Whoever says QUIT and holds the connection open keeps a descriptor for some seconds, but only
+    so many do at once (256 a shard); each has its answer."""
+    if world.kind == "redis":
+        pytest.skip("does not know QUIT")
+    sentinel = world.sentinel("s1", MONITOR)
+    sentinel.command += ["--shards", "1"]
+    sentinel.start(record=False)
+
+    def descriptors():
+        return len(os.listdir("/proc/%d/fd" % sentinel.pid))
+    before = descriptors()
+    crowd = [connect(sentinel.port) for _ in range(400)]
+    for connection in crowd:
+        connection.sendall(b"QUIT\r\n")
+    for connection in crowd:
+        assert read_all(connection) == b"+OK\r\n"
+    wait_until(lambda: descriptors() <= before + 257, 3, "those beyond are closed")
+    wait_until(lambda: descriptors() <= before + 1, 15, "and all of them after a while")
+    for connection in crowd:
+        connection.close()
+
+
 def sentinel_over(connection, request):
     connection.sendall(request.encode() + b"\r\n")
     head = b""

@@ -2,6 +2,8 @@
 #include "io_test.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 struct taken {
     int fds[64];
@@ -233,6 +235,48 @@ static void out_of_descriptors(void **state)
     ring_close(ring);
 }
 
+/* A socket that a dead process left is replaced, whatever else has the name is not. */
+static void unix_sockets(void **state)
+{
+    char path[64], error[200] = "";
+    (void)snprintf(path, sizeof path, "/tmp/vedette-test-%d.sock", (int)getpid());
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    strcpy(to.sun_path, path);
+    struct stat st;
+
+    close(listener_unix(path, 0, 5, error, sizeof error)); /* and left */
+    int fd = listener_unix(path, 0640, 5, error, sizeof error);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+
+    struct ring *ring = open_ring(NULL);
+    struct taken taken = {0};
+    struct listener *l = listener_adopt(ring, fd, on_accept, &taken);
+    int client = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    turn_until(ring, taken.count == 1);
+    listener_close(l);
+    close_taken(&taken);
+    close(client);
+    ring_close(ring);
+
+    assert_int_equal(unlink(path), 0);
+    int file = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(listener_unix(path, 0, 5, error, sizeof error), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    assert_non_null(strstr(error, "bind: "));
+    assert_int_equal(access(path, F_OK), 0);
+    close(file);
+    unlink(path);
+
+    char longer[200];
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    assert_int_equal(listener_unix(longer, 0, 5, error, sizeof error), -1);
+    assert_int_equal(errno, ENAMETOOLONG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +286,7 @@ int main(void)
         cmocka_unit_test(several_share_a_port),
         cmocka_unit_test(a_second_start_is_noticed),
         cmocka_unit_test(errors_are_explained),
+        cmocka_unit_test(unix_sockets),
         cmocka_unit_test(out_of_descriptors),
     };
     return run_on_both(tests);
