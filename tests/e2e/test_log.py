@@ -143,7 +143,7 @@ def test_connections_that_never_leave(world):
         return {line for level, line in sentinel.log_lines() if level == "." and "reconn" in line}
     stock = sentinels[0]
     stock.wait_log("-cmd-link-reconnection master nowhere")
-    time.sleep(1.5)
+    time.sleep(2.5)
     expected = told(stock)
     assert [line for line in expected if line.startswith("-cmd-link-reconnection sentinel " + peer)]
     assert [line for line in expected if line.startswith("-pubsub-link-reconnection slave")]

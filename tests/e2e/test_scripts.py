@@ -166,13 +166,13 @@ def test_retries(world):
     script = Script(directory, "fail", "[ -e $D/well ] && exit 0; [ -e $D/die ] && kill -9 $$; "
                                        "exit 1")
     sentinel = lone(world).start()
-    sentinel.sentinel("DEBUG", "script-retry-delay", "1000")
+    sentinel.sentinel("DEBUG", "script-retry-delay", "2000")
     sentinel.sentinel("SET", "mymaster", "notification-script", script.path)
     wait_until(lambda: len(script.calls()) == 1, 10, "the script runs")
     [job] = wait_until(lambda: [job for job in pending(sentinel) if job["flags"] == "scheduled"],
                        10, "it waits for its second run")
     assert job["argv"] == [script.path, *script.calls()[0]]
-    assert job["pid"] == "0" and job["retry-num"] == "1" and int(job["run-delay"]) <= 1000
+    assert job["pid"] == "0" and job["retry-num"] == "1" and int(job["run-delay"]) <= 2000
     assert sentinel.info()["sentinel_scripts_queue_length"] == "1"
     assert sentinel.info()["sentinel_running_scripts"] == "0"
     open(os.path.join(directory, "die"), "w").close()
@@ -181,7 +181,7 @@ def test_retries(world):
     sentinel.wait_log(" 0 9")
     open(os.path.join(directory, "well"), "w").close()
     wait_until(lambda: len(script.calls()) == 3, 10, "the third run")
-    assert time.monotonic() - second > 1.5
+    assert time.monotonic() - second > 3
     wait_until(lambda: not pending(sentinel), 10, "it is done")
     assert len(set(map(tuple, script.calls()))) == 1
     ends = [line.split() for _, line in sentinel.log_lines() if line.startswith("-script-child")]
@@ -204,7 +204,7 @@ def test_error_and_timeout(world):
         file.write("no program\n")
     os.chmod(broken, 0o755)
     sentinel = lone(world).start()
-    sentinel.sentinel("DEBUG", "script-retry-delay", "500", "script-max-runtime", "1000")
+    sentinel.sentinel("DEBUG", "script-retry-delay", "500", "script-max-runtime", "3000")
     sentinel.sentinel("SET", "mymaster", "notification-script", wrong.path)
     assert sentinel.wait_event("-script-error").text == wrong.path + " 0 7"
     sentinel.sentinel("SET", "mymaster", "notification-script", broken)
@@ -317,7 +317,7 @@ grep -E '^Sig(Ign|Blk):' /proc/self/status >$D/signals
 
 def test_stop_leaves_it_alone(world):
     """SIGTERM: the sentinel is gone at once, the script goes on."""
-    script = Script(world.directory, "slow", "sleep 3; echo done >$D/done")
+    script = Script(world.directory, "slow", "sleep 5; echo done >$D/done")
     sentinel = lone(world, ["sentinel notification-script mymaster " + script.path]).start()
     wait_until(script.calls, 10, "the script runs")
     assert sentinel.terminate(patience=10) == 0
@@ -350,9 +350,7 @@ def test_burst(world):
     wait_until(lambda: len([e for e in sentinel.events if e.channel == "+odown"]) > groups / 2, 20,
                "the dead masters are o_down")
     master.kill()
-    at = time.monotonic()
-    wait_switched([sentinel], master, patience=15)
-    assert time.monotonic() - at < 10
+    wait_switched([sentinel], master, patience=10)
     told = [e for e in sentinel.events if e.channel in ("+monitor", "+sdown", "+odown")]
     assert len(told) > groups
     info = sentinel.info()
