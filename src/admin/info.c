@@ -87,6 +87,17 @@ static void server_section(const struct process *p, ms_t now, struct buffer *out
                   p->options.config_file ? p->options.config_file : "");
 }
 
+/* Blank-separated fields that stock lists and a sentinel has none of: dashboards look for some. */
+static void put_zeros(struct buffer *out, const char *names)
+{
+    while (*names != '\0') {
+        int len = (int)strcspn(names, " ");
+        buffer_printf(out, "%.*s:0\r\n", len, names);
+        names += len;
+        names += strspn(names, " ");
+    }
+}
+
 static void clients_section(const struct process *p, const struct info_sums *sums,
                             struct buffer *out)
 {
@@ -100,18 +111,8 @@ static void clients_section(const struct process *p, const struct info_sums *sum
     put_count(out, "blocked_clients", 0);
     put_count(out, "tracking_clients", sums->tracking_clients);
     put_count(out, "pubsub_clients", sums->pubsub_clients);
-    put_count(out, "clients_in_timeout_table", 0);
-}
-
-/* Blank-separated fields that stock lists and a sentinel has none of: dashboards look for some. */
-static void put_zeros(struct buffer *out, const char *names)
-{
-    while (*names != '\0') {
-        int len = (int)strcspn(names, " ");
-        buffer_printf(out, "%.*s:0\r\n", len, names);
-        names += len;
-        names += strspn(names, " ");
-    }
+    put_zeros(out, "watching_clients clients_in_timeout_table total_watched_keys "
+                   "total_blocking_keys total_blocking_keys_on_nokey");
 }
 
 static void put_rate(struct buffer *out, const char *name, uint64_t bytes)

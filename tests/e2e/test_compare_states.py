@@ -2,6 +2,7 @@
 whatever the state of the master: the same replies, but for what lib/accepted.py lists."""
 
 import os
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from lib.differ import told
 from lib.requests import COMMON, lines
 from lib.sentinel import ROOT
 from lib.situations import Pair
+from lib.wait import wait_until
 
 pytestmark = pytest.mark.vedette_only
 
@@ -84,8 +86,19 @@ def failed_over(scene):
     return over
 
 
+def tilted(scene):
+    """Its process stood still for a while, the master down: it does not act."""
+    sentinel = scene.start(quorum=5, down_after=2000)
+    sentinel.sentinel("DEBUG", "tilt-period", "600000")
+    wait_until(lambda: "s_down" in flags(scene), 10, "it is down")
+    sentinel.pause()
+    time.sleep(3)
+    sentinel.resume()
+    return lambda: sentinel.info()["sentinel_tilt"] == "1"
+
+
 SITUATIONS = [nothing_monitored, just_monitored, s_down, o_down, electing, promoting,
-              reconfiguring, failed_over]
+              reconfiguring, failed_over, tilted]
 
 
 @pytest.fixture(scope="module", params=SITUATIONS, ids=lambda situation: situation.__name__)

@@ -55,8 +55,10 @@ def masked(side, tree, hidden=VOLATILE):
 
 
 # What INFO of later versions has, and 7.0's has not (docs/compatibility.md, "INFO").
-NEW_INFO_FIELDS = {"pubsub_clients", "sentinel_total_tilt", "acl_access_denied_auth",
-                   "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"}
+NEW_INFO_FIELDS = {"pubsub_clients", "watching_clients", "total_watched_keys",
+                   "total_blocking_keys", "total_blocking_keys_on_nokey", "acl_access_denied_auth",
+                   "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel",
+                   "sentinel_total_tilt"}
 
 
 def info_shape(_, tree):
@@ -71,9 +73,11 @@ def info_shape(_, tree):
         name, _, value = line.partition(":")
         if name in ("redis_mode", "sentinel_masters", "sentinel_tilt", "sentinel_running_scripts",
                     "sentinel_scripts_queue_length", "sentinel_simulate_failure_flags",
-                    "sentinel_tilt_since_seconds", "redis_git_dirty", "arch_bits",
+                    "redis_git_dirty", "arch_bits",
                     "connected_clients", "blocked_clients", "cluster_connections"):
             shape.append(line)
+        elif name == "sentinel_tilt_since_seconds":
+            shape.append(name + ":" + ("-1" if value == "-1" else "<number>"))
         elif name.startswith("master"):
             shape.append(line)
         elif name.startswith("vedette_") or name in NEW_INFO_FIELDS:
