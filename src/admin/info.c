@@ -305,6 +305,9 @@ static void vedette_section(const struct admin *a, const struct info_sums *sums,
     put_count(out, "vedette_infos", s->infos);
     put_count(out, "vedette_infos_refused", s->infos_refused);
     put_count(out, "vedette_gossip_dropped", s->gossip_dropped);
+    put_count(out, "vedette_tls_handshakes", s->handshakes);
+    put_count(out, "vedette_tls_handshakes_failed", s->handshakes_failed);
+    put_count(out, "vedette_tls_handshakes_refused", s->handshakes_refused);
     put_count(out, "vedette_scripts_dropped",
               count_of(&p->scripts_pushed_out) + count_of(&p->counters.scripts_dropped));
     elector_lines(p, out);
@@ -353,6 +356,9 @@ static void add_counters(struct shard_counters *to, const struct shard_counters 
     to->infos += from->infos;
     to->gossip_dropped += from->gossip_dropped;
     to->infos_refused += from->infos_refused;
+    to->handshakes += from->handshakes;
+    to->handshakes_failed += from->handshakes_failed;
+    to->handshakes_refused += from->handshakes_refused;
     to->links += from->links;
     to->groups += from->groups;
     to->replicas += from->replicas;

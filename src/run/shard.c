@@ -62,6 +62,15 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
     *out = s->counters;
     post_counters(s->process->post, s->index, &post);
     out->gossip_dropped = post.dropped;
+    out->handshakes = out->handshakes_failed = out->handshakes_refused = 0;
+    struct ring *rings[] = {s->client_ring, s->link_ring};
+    for (size_t i = 0; i < 2; i++) {
+        struct ring_counters ring;
+        ring_counters(rings[i], &ring);
+        out->handshakes += ring.handshakes;
+        out->handshakes_failed += ring.handshake_failures;
+        out->handshakes_refused += ring.handshakes_refused;
+    }
     out->groups = s->group_count;
     out->replicas = out->sentinels = 0;
     for (uint32_t gid = 0; gid < s->group_cap; gid++) {

@@ -130,6 +130,7 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
  * each. */
 struct shard_counters {
     uint64_t turns, link_commands, link_replies, hellos, infos, gossip_dropped, infos_refused;
+    uint64_t handshakes, handshakes_failed, handshakes_refused; /* TLS, of clients and links */
     uint32_t links, groups, replicas, sentinels;
 };
 void shard_counters(const struct shard *s, struct shard_counters *out);
