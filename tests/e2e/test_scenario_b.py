@@ -54,7 +54,7 @@ class Estate:
                 shutil.copy(sentinel.conf, sentinel.file)
                 sentinel.command = [
                     "unshare", "-m", "sh", "-c",
-                    'mount --bind "$1" "$2" && exec "$0" "$2"',
+                    'mount --bind "$1" "$2" && shift && exec "$0" "$@"',
                     sentinel.command[0], sentinel.file, sentinel.conf]
             self.sentinels.append(sentinel)
         for sentinel in self.sentinels:
