@@ -87,7 +87,8 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
  * Called before anything that arrived meanwhile is dispatched. */
 static void watch_gap(struct shard *s, ms_t gap)
 {
-    s->env.after_gap = gap > s->env.periods.ask;
+    /* Until the end of the turn: the ring may look at the clock more than once before it. */
+    s->env.after_gap = s->env.after_gap || gap > s->env.periods.ask;
     s->late = s->late || gap > LATE_TURN;
     if (gap > s->env.periods.tilt_trigger && process_tilt(s->process, s->now)) {
         shard_event(s, EVENT_TILT, "#tilt mode entered");
@@ -239,6 +240,7 @@ static void turn(struct shard *s)
     }
     ring_flush(s->client_ring);
     post_flush(p->post, s->index);
+    s->env.after_gap = false;
 }
 
 static void loop(struct shard *s)
