@@ -22,14 +22,15 @@ static unsigned long long links_needed(const struct config *config)
     return 2 * servers + peers;
 }
 
-/* Only where it is needed, and never past the hard limit. */
-static unsigned long long raise_descriptors(unsigned long long wanted)
+/* All that the system allows: masters may be added by the thousand later. (The C library's
+ * setrlimit is the system call prlimit64, which no service filter of systemd's takes away.) */
+static unsigned long long raise_descriptors(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return wanted;
+        return 1024;
     }
-    if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         (void)getrlimit(RLIMIT_NOFILE, &limit);
@@ -43,7 +44,7 @@ bool descriptors_take(struct process_options *o, const struct config *config, ch
     unsigned long long links = links_needed(config);
     unsigned long long shard = 8 + 2 * (o->bind_count > 2 ? o->bind_count : 2);
     unsigned long long house = shard * o->shards + 24, growth = links + LIMIT_LINGERERS;
-    unsigned long long have = raise_descriptors(house + links + growth + o->maxclients);
+    unsigned long long have = raise_descriptors();
     if (have < house + links + CLIENTS_LEAST) {
         (void)snprintf(
             error, error_len,

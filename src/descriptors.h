@@ -9,7 +9,7 @@
 
 /* Links and clients each have a budget of their own, so that running out of one never starves the
  * other: clients get what they may have at most, but never what the links need or are about to.
- * Raises the soft limit where that is not enough; lowers maxclients, with a log line; sets
+ * Raises the soft limit to the hard one; lowers maxclients, with a log line; sets
  * links_most. False: too few for the links alone, with a sentence. */
 bool descriptors_take(struct process_options *o, const struct config *config, char *error,
                       size_t error_len);

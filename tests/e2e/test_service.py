@@ -102,6 +102,9 @@ def test_whole_life(world, place, monkeypatch, io):
     with open("/proc/%d/status" % sentinel.pid) as status:
         text = status.read()
     assert "Seccomp:\t2" in text and "NoNewPrivs:\t1" in text
+    with open("/proc/%d/limits" % sentinel.pid) as limits:
+        files = re.search(r"Max open files\s+(\S+)\s+(\S+)", limits.read())
+    assert files.group(1) == files.group(2), "the soft limit was not raised"
     master.kill()
     sentinel.wait_event("+switch-master")
     wait_switched([sentinel], master)

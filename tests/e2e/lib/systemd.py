@@ -107,6 +107,8 @@ def confine(user=None, without=(), memlock=8 << 20):
     def install():
         os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (memlock, memlock))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
         if user is not None and os.geteuid() == 0:
             os.setgroups([])
             os.setgid(user)
