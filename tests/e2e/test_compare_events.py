@@ -110,7 +110,7 @@ def never_promoted(scene):
 def never_reconfigured(scene):
     scene.replica(priority=10, obeys=True)
     scene.replica()
-    scene.start(down_after=3000, failover_timeout=6000)
+    scene.start(down_after=3000, failover_timeout=4000)
     return "+switch-master", ""
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lib.conf import directives
 from lib.differ import client_shape, shape
 from lib.requests import words
 from lib.sentinel import ROOT
@@ -375,6 +376,47 @@ def test_pause_of_writes(world):
             assert other.ask("PUBLISH", "__sentinel__:hello", "x") == (":", "1")
             waited.append(time.monotonic() - begin > 1)
     assert waited == [False, True]
+
+
+def test_file(world):
+    """What stands in sentinel.conf after a failover and many changes, in whatever order."""
+    written = []
+    for kind in ("vedette", "redis"):
+        scene = Scene(world, kind)
+        scene.replica(priority=10, obeys=True)
+        scene.replica(obeys=True)
+        sentinel = scene.start(down_after=3000)
+        sentinel.wait_event("+switch-master", patience=20)
+        with Wire(sentinel.port) as wire:
+            for line in ("SENTINEL SET %(name)s down-after-milliseconds 700000 parallel-syncs 3 "
+                         "failover-timeout 500000 quorum 9 master-reboot-down-after-period 60000",
+                         "SENTINEL SET %(name)s auth-user me auth-pass secret",
+                         "SENTINEL SET %(name)s rename-command CONFIG GUESSED",
+                         "SENTINEL MONITOR two 127.0.0.1 6391 2",
+                         "SENTINEL MONITOR three 127.0.0.1 6391 2", "SENTINEL REMOVE three",
+                         "SENTINEL CONFIG SET announce-ip 10.1.2.3",
+                         "SENTINEL CONFIG SET announce-port 77",
+                         "SENTINEL CONFIG SET sentinel-user joe", "SENTINEL FLUSHCONFIG"):
+                assert wire.ask(*words(line, **scene.values())) == OK, line
+        written.append(sorted(scene.side().mask(" ".join(line).replace('"', ""))
+                              for line in directives(sentinel.conf) if line[0] == "sentinel"))
+    # Of a master that nobody was voted for yet (docs/compatibility.md, "`leader-epoch` …").
+    written[0].remove("sentinel leader-epoch two 1")
+    written[1].remove("sentinel leader-epoch two 0")
+    assert written[0] == written[1]
+
+
+def test_too_many_clients(world):
+    """The refused one is told why."""
+    told = []
+    for kind in ("vedette", "redis"):
+        scene = Scene(world, kind)
+        scene.start(monitor=False, extra=["maxclients 6"])
+        wires = [Wire(scene.sentinel.port) for _ in range(10)]
+        told.append(wires[-1].read_until(b"never"))
+        for wire in wires:
+            wire.close()
+    assert told[0] == told[1] == b"-ERR max number of clients reached\r\n<closed>"
 
 
 def forced(stage):
