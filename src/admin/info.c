@@ -1,6 +1,7 @@
 /* INFO (protocol.md §9): stock's sections, and one of vedette's own. */
 #include "admin/info.h"
 #include "admin/async.h"
+#include "rules/host.h"
 #include "version.h"
 
 #include <assert.h>
@@ -217,6 +218,21 @@ static uint32_t master_lines(const struct directory *d, bool names, struct buffe
     return shown;
 }
 
+/* Host names and their lookups; all 0 where names are not used. */
+static void name_lines(const struct process *p, struct buffer *out)
+{
+    struct resolver_counters c = {0};
+    if (p->resolver != NULL) {
+        resolver_counters(p->resolver, &c);
+    }
+    put_count(out, "vedette_names", host_count());
+    put_count(out, "vedette_names_refused", host_refused());
+    put_count(out, "vedette_lookups", c.lookups);
+    put_count(out, "vedette_lookups_failed", c.failures);
+    put_count(out, "vedette_lookups_waiting", c.waiting);
+    put_count(out, "vedette_lookups_running", c.running);
+}
+
 static void put_twin(const struct process *p, ms_t now, struct buffer *out)
 {
     struct process *shared = (struct process *)(uintptr_t)p; /* for its lock */
@@ -310,6 +326,7 @@ static void vedette_section(const struct admin *a, const struct info_sums *sums,
     put_count(out, "vedette_tls_handshakes_refused", s->handshakes_refused);
     put_count(out, "vedette_scripts_dropped",
               count_of(&p->scripts_pushed_out) + count_of(&p->counters.scripts_dropped));
+    name_lines(p, out);
     elector_lines(p, out);
 }
 

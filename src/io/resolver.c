@@ -45,13 +45,32 @@ struct resolver {
     bool stopping;
     bool abandoned; /* its owner has left: the last thread frees it */
     unsigned threads, idle;
-    /* Names that have just failed wait behind all others: where a name server is gone, each of its
-     * names holds a thread for ten seconds. */
-    struct queue fresh, failed;
+    /* In the order in which they are served. Names that have just failed wait behind all others:
+     * where a name server is gone, each of its names holds a thread for ten seconds. Those that
+     * were looked up before are served LIMIT_RESOLVER_RATE a second: when thousands of links break
+     * at once, all of them want to know where their names point now. */
+    struct queue fresh, known, failed;
+    ms_t window;     /* the second in which ... */
+    unsigned served; /* ... so many of known and failed were served */
     uint32_t waiting, running;
     uint64_t lookups, failures;
     struct entry *chunks[LIMIT_HOSTS / CHUNK];
 };
+
+/* So many milliseconds from now, for pthread_cond_timedwait(). */
+static struct timespec time_after(ms_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    ms = ms > 0 ? ms : 0;
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return until;
+}
 
 /* --- queues ---------------------------------------------------------------------------------- */
 
@@ -141,20 +160,49 @@ static void destroy(struct resolver *r)
 
 static void thread_start(struct resolver *r); /* the threads start one another */
 
+/* Under lock. NULL: nothing may be served now. */
+static struct entry *next_entry(struct resolver *r)
+{
+    struct entry *e = queue_take(&r->fresh);
+    if (e != NULL || r->waiting == 0) {
+        return e;
+    }
+    ms_t now = clock_now();
+    if (now - r->window >= 1000) {
+        r->window = now;
+        r->served = 0;
+    }
+    if (r->served >= LIMIT_RESOLVER_RATE) {
+        return NULL;
+    }
+    r->served++;
+    e = queue_take(&r->known);
+    return e != NULL ? e : queue_take(&r->failed);
+}
+
+/* Under lock. NULL: the threads are to end. */
+static struct entry *wait_entry(struct resolver *r)
+{
+    struct entry *e = NULL;
+    r->idle++;
+    while (!r->stopping && (e = next_entry(r)) == NULL) {
+        if (r->waiting == 0) {
+            pthread_cond_wait(&r->work, &r->lock);
+        } else {
+            struct timespec until = time_after(r->window + 1000 - clock_now());
+            (void)pthread_cond_timedwait(&r->work, &r->lock, &until);
+        }
+    }
+    r->idle--;
+    return e;
+}
+
 static void *thread_main(void *arg)
 {
     struct resolver *r = arg;
+    struct entry *e;
     pthread_mutex_lock(&r->lock);
-    for (;;) {
-        r->idle++;
-        while (!r->stopping && r->fresh.first == NULL && r->failed.first == NULL) {
-            pthread_cond_wait(&r->work, &r->lock);
-        }
-        r->idle--;
-        if (r->stopping) {
-            break;
-        }
-        struct entry *e = queue_take(r->fresh.first != NULL ? &r->fresh : &r->failed);
+    while ((e = wait_entry(r)) != NULL) {
         r->waiting--;
         r->running++;
         if (r->waiting > 0 && r->idle == 0 && r->threads < r->most) {
@@ -232,9 +280,10 @@ enum resolver_answer resolver_ask(struct resolver *r, const struct host *host, m
         e->queued = true;
         e->asked = now > 0 ? now : 1;
         e->again = e->asked;
-        queue_put(e->failed ? &r->failed : &r->fresh, e);
+        queue_put(e->failed ? &r->failed : e->known ? &r->known : &r->fresh, e);
         r->waiting++;
-        if (r->threads == 0) {
+        /* All others may be at names that hang. */
+        if (r->idle == 0 && r->threads < r->most) {
             thread_start(r);
         }
         pthread_cond_signal(&r->work);
@@ -258,14 +307,7 @@ bool resolver_fill(struct resolver *r, struct address *a, ms_t now)
 
 bool resolver_wait(struct resolver *r, ms_t patience)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += patience / 1000;
-    until.tv_nsec += patience % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = time_after(patience);
     pthread_mutex_lock(&r->lock);
     bool late = false;
     while (r->waiting + r->running > 0 && !late) {
@@ -310,6 +352,7 @@ struct resolver *resolver_new(resolver_lookup lookup, void *ctx, unsigned thread
     r->ctx = ctx;
     r->most = threads;
     queue_init(&r->fresh);
+    queue_init(&r->known);
     queue_init(&r->failed);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -326,13 +369,7 @@ void resolver_free(struct resolver *r)
     if (r == NULL) {
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += END_WAIT_MS * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = time_after(END_WAIT_MS);
     pthread_mutex_lock(&r->lock);
     r->stopping = true;
     pthread_cond_broadcast(&r->work);

@@ -293,6 +293,22 @@ def test_failover_by_names(names, announce):
     assert replica.role()[0] == "master"
 
 
+@pytest.mark.vedette_only
+@pytest.mark.parametrize("announce", ["yes", "no"])
+def test_a_master_hands_over_to_a_name(names, announce):
+    """FAILOVER TO wants what the master calls its replica, whatever we show."""
+    _, replica, port = pair(names)
+    sentinel = names.sentinel("s1", ["sentinel monitor mymaster m.x %d 1" % port,
+                                     "sentinel current-epoch 0"] + terms(), announce).start()
+    ready(sentinel, 1)
+    assert sentinel.sentinel("FAILOVER", "mymaster", "COORDINATED") == "OK"
+    sentinel.wait_event("+switch-master", patience=20)
+    assert not sentinel.in_log("refuses to hand over")
+    replica.wait_role("master")
+    assert sentinel.sentinel("GET-MASTER-ADDR-BY-NAME", "mymaster")[0] == (
+        "r.x" if announce == "yes" else TWO)
+
+
 # --- lookups that hang ------------------------------------------------------------------------------
 
 

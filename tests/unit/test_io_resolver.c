@@ -205,6 +205,32 @@ static void who_has_failed_waits_behind(void **state)
     assert_int_equal(w->asked, 21);
 }
 
+/* When thousands of links break at once. */
+static void names_looked_up_before_wait_for_their_turn(void **state)
+{
+    (void)state;
+    struct world *w = open_world();
+    struct resolver *r = resolver_new(lookup, w, 4);
+    enum { MANY = LIMIT_RESOLVER_RATE + 50 };
+    char ip[LIMIT_IP + 1] = "";
+    ms_t begun = clock_now();
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)resolver_ask(r, name("storm-%u", i), 1000, ip);
+    }
+    assert_true(resolver_wait(r, 20000));
+    assert_int_equal(w->asked, MANY); /* the first time at once */
+    begun = clock_now();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < MANY; i++) {
+            assert_int_equal(resolver_ask(r, name("storm-%u", i), 1000000, ip), RESOLVER_KNOWN);
+        }
+    }
+    assert_true(resolver_wait(r, 20000));
+    assert_int_equal(w->asked, 2 * MANY);
+    assert_in_range(clock_now() - begun, 500, 20000);
+    resolver_free(r);
+}
+
 /* A lookup that never returns does not keep the process from ending. */
 static void a_hanging_lookup_is_left_behind(void **state)
 {
@@ -274,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_failure_keeps_the_last_good_answer_and_backs_off),
         cmocka_unit_test(one_lookup_a_name_and_bounded_threads),
         cmocka_unit_test(who_has_failed_waits_behind),
+        cmocka_unit_test(names_looked_up_before_wait_for_their_turn),
         cmocka_unit_test(a_hanging_lookup_is_left_behind),
         cmocka_unit_test(addresses_are_looked_up_as_the_system_does),
         cmocka_unit_test(threads_agree_on_names),
