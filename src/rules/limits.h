@@ -27,9 +27,9 @@
 #define LIMIT_RESOLVER_FRESH   5000  /* ms an answer is taken as it is, then asked for again */
 #define LIMIT_RESOLVER_AGAIN   1000  /* ms after a failed lookup, doubled with each failure ... */
 #define LIMIT_RESOLVER_BACKOFF 16000 /* ... up to this */
-#define LIMIT_RESOLVER_RATE    200   /* lookups a second of names looked up before; then they wait */
-#define LIMIT_RESOLVER_START   3000  /* ms the start waits for names; then it goes on without */
-#define LIMIT_RESOLVER_REPLY   5000  /* ms SENTINEL MONITOR waits for its name; then an error */
+#define LIMIT_RESOLVER_RATE    200  /* lookups a second of names looked up before; then they wait */
+#define LIMIT_RESOLVER_START   3000 /* ms the start waits for names; then it goes on without */
+#define LIMIT_RESOLVER_REPLY   5000 /* ms SENTINEL MONITOR waits for its name; then an error */
 
 /* --- epochs (protocol.md §11) --------------------------------------------------------------- */
 #define LIMIT_EPOCH      ((uint64_t)1 << 62) /* above: ignored and counted */
