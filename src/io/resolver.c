@@ -266,7 +266,9 @@ static struct entry *entry_of(struct resolver *r, const struct host *host)
         }
     }
     struct entry *e = &(*chunk)[host->index % CHUNK];
-    e->host = host;
+    if (e->host == NULL) { /* a thread that looks it up reads it without the lock */
+        e->host = host;
+    }
     return e;
 }
 
