@@ -31,6 +31,7 @@ void *async_new(struct call *call, size_t size, bool changing)
     r->changing = changing;
     r->proto = call->client->proto;
     r->gid = DIRECTORY_NONE;
+    call->client->asked++;
     if (changing) {
         call->client->waiting = true;
     }
@@ -71,6 +72,8 @@ static void step_home(struct request *request, void *here)
             a->total_errors++;
         }
         client_answer(a, &r->ticket, r->out.data, r->out.len);
+        assert(c->asked > 0);
+        c->asked--;
         if (r->changing) {
             c->waiting = false;
         }

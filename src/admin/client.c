@@ -461,7 +461,7 @@ void client_push(struct client *c, const void *text, size_t len)
 static bool ready(const struct client *c)
 {
     return !c->doomed && !c->goodbye && !c->waiting && c->admin->pause_until == 0 &&
-           c->after - c->first + 2 <= LIMIT_CLIENT_SLOTS &&
+           c->asked < LIMIT_CLIENT_ASKED && c->after - c->first + 2 <= LIMIT_CLIENT_SLOTS &&
            stream_unsent(c->stream) + c->held + c->admin->scratch.len < OUTPUT_PAUSE;
 }
 
@@ -527,13 +527,24 @@ static void after_work(struct client *c)
     }
 }
 
+/* What is left moves to the front only when it is the smaller part: a pipeline whose answers come
+ * one by one would otherwise move all of it for each. */
+static void use_input(struct client *c, size_t used)
+{
+    c->input_used += used;
+    if (c->input_used == c->input.len) {
+        buffer_clear(&c->input, INPUT_KEEP);
+        c->input_used = 0;
+    } else if (c->input_used > c->input.len / 2) {
+        buffer_consume(&c->input, c->input_used);
+        c->input_used = 0;
+    }
+}
+
 void client_continue(struct client *c)
 {
     if (ready(c) && c->input.len > 0) {
-        buffer_consume(&c->input, execute(c, c->input.data, c->input.len));
-        if (c->input.len == 0) {
-            buffer_clear(&c->input, INPUT_KEEP);
-        }
+        use_input(c, execute(c, c->input.data + c->input_used, c->input.len - c->input_used));
     }
     after_work(c);
 }

@@ -71,12 +71,14 @@ struct client {
     const struct command *last; /* NULL before the first */
 
     struct resp_parser parser;
-    struct buffer input; /* received, not yet executed */
+    struct buffer input; /* received, not yet executed but for its first input_used bytes */
+    size_t input_used;
 
     struct slot *slots;    /* ring; a sequence's slot is at sequence % slot_cap */
     uint32_t slot_cap;     /* power of two */
     uint64_t first, after; /* sequences: first awaited, next to be given */
     size_t held;           /* bytes in slots */
+    uint32_t asked;        /* requests of it that are on their way to other threads; not votes */
 
     ms_t long_since;                      /* its output is above the soft limit; 0: not */
     struct client *long_next, *long_back; /* those of the shard */

@@ -202,8 +202,9 @@ void client_describe(const struct client *c, struct buffer *out)
     buffer_printf(out, " db=0 sub=%u psub=%u ssub=0 multi=-1 watch=0",
                   (unsigned)c->subscriptions[TOPIC_CHANNEL].count,
                   (unsigned)c->subscriptions[TOPIC_PATTERN].count);
-    buffer_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0", c->input.len,
-                  c->input.cap - c->input.len, c->parser.arg_cap * sizeof(struct resp_arg));
+    buffer_printf(out, " qbuf=%zu qbuf-free=%zu argv-mem=%zu multi-mem=0 rbs=0 rbp=0",
+                  c->input.len - c->input_used, c->input.cap - c->input.len,
+                  c->parser.arg_cap * sizeof(struct resp_arg));
     buffer_printf(out, " obl=%zu oll=%llu omem=%zu tot-mem=%zu events=%s cmd=%s", unsent,
                   (unsigned long long)(c->after - c->first), unsent + c->held, client_memory(c),
                   unsent ? "rw" : "r", c->last ? c->last->name : "NULL");
