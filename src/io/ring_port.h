@@ -79,6 +79,8 @@ struct ring_backend {
      * he waits for). Descriptors are in blocking mode at first. Cannot fail: what the kernel
      * refuses completes with an error. */
     void (*recv)(struct ring *ring, uint64_t handle, int fd);
+    /* Of one buffer's bytes only. NULL: recv ends when it is cancelled, and not some time later. */
+    void (*recv_once)(struct ring *ring, uint64_t handle, int fd);
     void (*accept)(struct ring *ring, uint64_t handle, int fd);
     void (*poll)(struct ring *ring, uint64_t handle, int fd);
     /* bytes are lent until completion; as much is sent as can be without an error. */

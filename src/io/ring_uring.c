@@ -290,6 +290,17 @@ static void uring_recv(struct ring *ring, uint64_t handle, int fd)
     tag(sqe, handle, RING_OP_RECV);
 }
 
+/* A multishot receive from somebody who sends without a pause is never where a cancellation finds
+ * it, while he sends: it would bring in all he has. */
+static void uring_recv_once(struct ring *ring, uint64_t handle, int fd)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_recv(sqe, fd, NULL, LIMIT_BUFFER, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    tag(sqe, handle, RING_OP_RECV);
+}
+
 static void uring_accept(struct ring *ring, uint64_t handle, int fd)
 {
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
@@ -356,19 +367,23 @@ static void enter_once(struct uring *u, int64_t timeout_ns)
     (void)entered(u, result);
 }
 
-/* Dispatches what the kernel has for us. Returns how many. */
-static int take_all(struct uring *u)
+/* Dispatches what the kernel has for us; to_end: and what it has once it is asked again, as a
+ * stream is that received one buffer. Returns how many. */
+static int take_all(struct uring *u, bool to_end)
 {
     int done = 0;
     ring_came_back(&u->base);
     do {
         unsigned taken = harvest(u, BATCH);
         done += dispatch_copied(u);
-        if (taken < BATCH) {
-            if (!kernel_has_more(u, taken)) {
-                break;
-            }
-            int result = io_uring_get_events(&u->io);
+        bool asked = io_uring_sq_ready(&u->io) > 0;
+        if (taken < BATCH && !kernel_has_more(u, taken) && !(to_end && asked && taken > 0)) {
+            break;
+        }
+        /* With what the owners have asked for meanwhile: a stream that was paused must not go on to
+         * bring as many bytes as this loop takes. */
+        if (taken < BATCH || asked) {
+            int result = io_uring_submit_and_get_events(&u->io);
             (void)entered(u, result);
         }
     } while (done < LIMIT_CQ); /* whoever floods us waits for the next turn */
@@ -385,13 +400,13 @@ static int uring_enter(struct ring *ring, int64_t timeout_ns)
     if (timeout_ns != 0 && io_uring_sq_ready(&u->io) == 0 &&
         (u->copied_count > 0 || io_uring_cq_ready(&u->io) > 0)) {
         uint64_t silent = ring->silent;
-        done = take_all(u);
+        done = take_all(u, false);
         if ((uint64_t)done != ring->silent - silent || ring->later.count > 0) {
             return done;
         }
     }
     enter_once(u, timeout_ns);
-    return done + take_all(u);
+    return done + take_all(u, timeout_ns == 0);
 }
 
 static const char *uring_describe(const struct ring *ring)
@@ -419,6 +434,7 @@ static void uring_free(struct ring *ring)
 static const struct ring_backend uring_backend = {
     .describe = uring_describe,
     .recv = uring_recv,
+    .recv_once = uring_recv_once,
     .accept = uring_accept,
     .poll = uring_poll,
     .send = uring_send,

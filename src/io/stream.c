@@ -140,7 +140,11 @@ static void receive(struct stream *s)
     assert(!s->receives);
     s->receives = true;
     s->cancelled = false;
-    ring->backend->recv(ring, s->object.handle, s->fd);
+    if (s->stranger && ring->backend->recv_once != NULL) {
+        ring->backend->recv_once(ring, s->object.handle, s->fd);
+    } else {
+        ring->backend->recv(ring, s->object.handle, s->fd);
+    }
 }
 
 /* Whether bytes of the peer are of use now. */
@@ -150,7 +154,8 @@ static bool wants_bytes(const struct stream *s)
     case STREAM_SHAKING:
         return !s->ended && stream_tls_takes_more(s);
     case STREAM_UP:
-        return !s->paused && !s->ended && s->moves_to == NULL;
+        /* What is held goes first: until then more would only be held with it. */
+        return !s->paused && !s->ended && s->held == NULL && s->moves_to == NULL;
     case STREAM_LINGERING:
         return !s->peer_ended;
     default:
@@ -419,9 +424,7 @@ static void move_on(struct stream *s)
     if (s->later) {
         ring_call_later(&s->object);
     }
-    if (!s->paused) {
-        receive(s);
-    }
+    stream_receive_on(s);
 }
 
 static void on_complete(struct ring_object *object, const struct ring_event *event)
@@ -478,6 +481,7 @@ static void on_later(struct ring_object *object)
         s->ops->data(s->owner, held->data, held->len);
         buffer_free(held);
         free(held);
+        stream_receive_on(s);
     }
     bool open = s->state == STREAM_UP || s->state == STREAM_CONNECTING;
     if (s->ended && open && !s->paused) {
@@ -638,6 +642,7 @@ struct stream *stream_adopt_tls(struct ring *ring, int fd, unsigned keepalive, s
     struct stream *s = stream_new(ring, ops, owner);
     assert(fd >= 0);
     s->state = STREAM_UP;
+    s->stranger = true;
     s->fd = fd;
     set_tcp_options(fd, keepalive);
     read_addresses(s, true);

@@ -35,6 +35,7 @@ struct stream {
     bool sends : 1;     /* a send is with the kernel */
     bool connects : 1;  /* a connect is with the kernel */
     bool paused : 1;
+    bool stranger : 1;          /* it came to us: what it may send at a time is bounded */
     bool dirty : 1;             /* in the ring's flush list */
     bool later : 1;             /* in the ring's list for later */
     bool ended : 1;             /* down() is due, once what is held has been delivered */
