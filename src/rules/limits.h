@@ -52,10 +52,11 @@
     (256 * 1024 * 1024) /* unsent bytes of a subscriber, whatever client-output-buffer-limit says; \
                            more: closed and counted */
 #define LIMIT_CLIENT_SLOTS                                                                         \
-    4096                      /* pipelined requests whose answers are awaited; then read stops     \
-                               */
-#define LIMIT_CLIENT_ASKED 64 /* requests of a client that other threads answer; then read stops   \
-                               */
+    4096 /* pipelined requests whose answers are awaited; then read stops                          \
+          */
+#define LIMIT_CLIENT_ASKED                                                                         \
+    64 /* requests of a client that other threads answer; then read stops                          \
+        */
 #define LIMIT_CLIENTS           10000 /* maxclients default */
 #define LIMIT_SUBSCRIPTIONS     1024  /* channels and patterns of one client */
 #define LIMIT_TRACKING_PREFIXES 64    /* of one client's CLIENT TRACKING; more: an error */
