@@ -186,7 +186,7 @@ static const struct command *dryrun_command(struct call *call, uint16_t *place)
         c = sub ? c : NULL;
     }
     if (!c) {
-        reply_error(&call->reply, "ERR Command '%.*s' not found", ARG_SHOWN(&args[0]));
+        reply_error(&call->reply, "ERR Command '%.*s' not found", ARG_WHOLE(&args[0]));
         return NULL;
     }
     *place = command_place(c, sub);
@@ -207,7 +207,7 @@ static void acl_dryrun(struct call *call)
     size_t at;
 
     if (!user) {
-        reply_error(&call->reply, "ERR User '%.*s' not found", ARG_SHOWN(name));
+        reply_error(&call->reply, "ERR User '%.*s' not found", ARG_WHOLE(name));
         return;
     }
     const struct command *c = dryrun_command(call, &place);

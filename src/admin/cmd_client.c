@@ -62,7 +62,7 @@ static void client_setinfo(struct call *call)
     bool version = arg_is(what, "lib-ver");
 
     if (!version && !arg_is(what, "lib-name")) {
-        reply_error(&call->reply, "ERR Unrecognized option '%.*s'", ARG_SHOWN(what));
+        reply_error(&call->reply, "ERR Unrecognized option '%.*s'", ARG_WHOLE(what));
     } else if (!client_name_valid(value)) {
         reply_error(&call->reply, "ERR %s cannot contain spaces, newlines or special characters.",
                     version ? "lib-ver" : "lib-name");
@@ -235,7 +235,7 @@ static bool parse_type(struct call *call, const struct resp_arg *arg, enum clien
                arg_is(arg, "slave")) {
         *type = TYPE_OTHER;
     } else {
-        reply_error(&call->reply, "ERR Unknown client type '%.*s'", ARG_SHOWN(arg));
+        reply_error(&call->reply, "ERR Unknown client type '%.*s'", ARG_WHOLE(arg));
         return false;
     }
     return true;
@@ -525,7 +525,7 @@ static bool parse_kill(struct call *call, struct kill_request *k, const struct r
     } else if (arg_is(option, "user")) {
         const struct acl_user *user = acl_users_find(call->admin->users, value->text, value->len);
         if (!user) {
-            reply_error(&call->reply, "ERR No such user '%.*s'", ARG_SHOWN(value));
+            reply_error(&call->reply, "ERR No such user '%.*s'", ARG_WHOLE(value));
             return false;
         }
         k->user = user->name;

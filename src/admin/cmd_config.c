@@ -231,21 +231,21 @@ static bool config_read(struct call *call, struct config_request *c)
         int kind = find_config(option);
         if (kind < 0) {
             reply_error(&call->reply, "ERR Invalid argument '%.*s' to SENTINEL CONFIG SET",
-                        ARG_SHOWN(option));
+                        ARG_WHOLE(option));
             return false;
         }
         if (c->set[kind]) {
             reply_error(&call->reply, "ERR Duplicate argument '%.*s' to SENTINEL CONFIG SET",
-                        ARG_SHOWN(option));
+                        ARG_WHOLE(option));
             return false;
         }
         if (i + 1 == call->count) {
-            reply_error(&call->reply, "ERR Missing argument '%.*s' value", ARG_SHOWN(option));
+            reply_error(&call->reply, "ERR Missing argument '%.*s' value", ARG_WHOLE(option));
             return false;
         }
         if (!config_parse(&c->values, (enum config_kind)kind, value)) {
             reply_error(&call->reply, "ERR Invalid value '%.*s' to SENTINEL CONFIG SET '%.*s'",
-                        ARG_SHOWN(value), ARG_SHOWN(option));
+                        ARG_WHOLE(value), ARG_WHOLE(option));
             return false;
         }
         c->set[kind] = true;
@@ -391,12 +391,12 @@ void sentinel_debug(struct call *call)
         if (i == PERIODS || at + 1 == call->count) {
             reply_error(&call->reply,
                         "ERR Unknown option or number of arguments for SENTINEL DEBUG '%.*s'",
-                        ARG_SHOWN(option));
+                        ARG_WHOLE(option));
             return;
         }
         if (!arg_integer(value, &number) || number <= 0 || number > INT32_MAX) {
             reply_error(&call->reply, "ERR Invalid argument '%.*s' for SENTINEL DEBUG '%.*s'",
-                        ARG_SHOWN(value), ARG_SHOWN(option));
+                        ARG_WHOLE(value), ARG_WHOLE(option));
             return;
         }
         values[i] = number;

@@ -86,7 +86,7 @@ static bool parse_hello(struct call *call, struct greeting *g)
                 return false;
             }
         } else {
-            reply_error(&call->reply, "ERR Syntax error in HELLO option '%.*s'", ARG_SHOWN(option));
+            reply_error(&call->reply, "ERR Syntax error in HELLO option '%.*s'", ARG_WHOLE(option));
             return false;
         }
     }

@@ -99,7 +99,7 @@ static const struct set_option *find_option(const struct resp_arg *arg)
 static bool invalid(struct call *call, const struct resp_arg *value, const struct resp_arg *option)
 {
     reply_error(&call->reply, "ERR Invalid argument '%.*s' for SENTINEL SET '%.*s'",
-                ARG_SHOWN(value), ARG_SHOWN(option));
+                ARG_WHOLE(value), ARG_WHOLE(option));
     return false;
 }
 
@@ -137,7 +137,7 @@ static size_t parse_change(struct call *call, size_t at, struct change *change)
         reply_error(&call->reply,
                     "ERR Unknown option or number of arguments for SENTINEL SET "
                     "'%.*s'",
-                    ARG_SHOWN(arg));
+                    ARG_WHOLE(arg));
         return 0;
     }
     for (size_t i = 1; i <= values; i++) {

@@ -81,7 +81,7 @@ bool arg_is(const struct resp_arg *arg, const char *word); /* in any case */
 bool arg_integer(const struct resp_arg *arg, int64_t *out);
 bool arg_yes_no(const struct resp_arg *arg, bool *out);
 char *arg_copy(const struct resp_arg *arg); /* malloc'd, NUL-terminated */
-/* For errors: "%.*s" of an argument, cut at 128 bytes. */
+/* For errors: "%.*s" of an argument, cut at 128 bytes where stock cuts it, or whole. */
 #define ARG_SHOWN(arg) (int)((arg)->len < 128 ? (arg)->len : 128), (arg)->text
 #define ARG_WHOLE(arg) (int)(arg)->len, (arg)->text
 

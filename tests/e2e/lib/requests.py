@@ -598,6 +598,21 @@ COMMAND GETKEYSANDFLAGS nosuch a
 COMMAND GETKEYSANDFLAGS role a
 """
 
+# Some errors are cut at 128 bytes, others are not.
+LONG = "".join(line % ("l" * 200) + "\n" for line in (
+    "%s", "nosuch %s", "SENTINEL %s", "SENTINEL MASTER %s", "SENTINEL CKQUORUM %s",
+    "SENTINEL SET %%(name)s quorum %s", "SENTINEL SET %%(name)s %s 1",
+    "SENTINEL SET %%(name)s %s", "SENTINEL SET %%(name)s rename-command %s",
+    "SENTINEL CONFIG SET announce-port %s", "SENTINEL CONFIG SET %s 1",
+    "SENTINEL DEBUG info-period %s", "SENTINEL DEBUG %s 1", "SENTINEL SIMULATE-FAILURE %s",
+    "SENTINEL MONITOR other %s 6398 2", "CLIENT %s", "CLIENT LIST TYPE %s", "CLIENT LIST ID %s",
+    "CLIENT KILL %s", "CLIENT KILL USER %s", "CLIENT KILL TYPE %s", "CLIENT UNBLOCK 1 ERROR %s",
+    "CLIENT REPLY %s", "HELLO %s", "HELLO 2 %s", "HELLO 2 AUTH %s x", "AUTH default %s",
+    "COMMAND INFO %s", "COMMAND %s", "COMMAND GETKEYS %s x", "PUBLISH %s x", "INFO %s",
+    "CLIENT TRACKING ON BCAST PREFIX %s PREFIX l", "ACL CAT %s", "ACL GETUSER %s",
+    "ACL DRYRUN %s ping", "ACL DRYRUN default %s", "ACL SETUSER bob +%s", "ACL DELUSER %s",
+    "PING %s", "UNSUBSCRIBE %s"))
+
 # A few; test_acl.py has the rest.
 ACL = r"""
 ACL
@@ -653,7 +668,7 @@ ACL GENPASS 1 2
 
 COMMON = {"connection": CONNECTION, "unknown": UNKNOWN, "sentinel": SENTINEL, "set": SENTINEL_SET,
           "config": SENTINEL_CONFIG, "pubsub": PUBSUB, "client": CLIENT, "command": COMMANDS,
-          "acl": ACL}
+          "acl": ACL, "long": LONG}
 
 
 def lines(text):
