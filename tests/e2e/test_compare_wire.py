@@ -2,10 +2,13 @@
 same requests in pipelines, in lines, in single bytes."""
 
 import os
+import random
 import re
 
 import pytest
 
+from lib.differ import around, shape, told
+from lib.requests import random_requests
 from lib.sentinel import ROOT
 from lib.sessions import DIFFERENT, END, LOGIN, SESSIONS, WITH_PASSWORD
 from lib.situations import Pair
@@ -85,3 +88,24 @@ def test_accepted_differences_are_documented():
         rows = [line for line in file if line.startswith("| ")]
     for name, (row, _) in DIFFERENT.items():
         assert name in SESSIONS and any(line.startswith("| " + row) for line in rows), row
+
+
+@pytest.mark.parametrize("proto", ["2", "3"])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_at_random(pair, seed, proto):
+    """Words thrown together."""
+    sides = [scene.side() for scene in pair.scenes]
+    complaints = []
+    everything = random_requests(random.Random(seed), 1500)
+    for begin in range(0, len(everything), 50):
+        with Wire(sides[0].sentinel.port) as ours, Wire(sides[1].sentinel.port) as theirs:
+            for wire in (ours, theirs):
+                wire.ask("HELLO", proto)
+            for words in everything[begin:begin + 50]:
+                line = b" ".join(words).decode("latin-1")
+                seen = [shape(side, line, wire.ask(*words))
+                        for side, wire in zip(sides, (ours, theirs))]
+                if seen[0] != seen[1]:
+                    complaints.append("%r\n    vedette %s\n    stock   %s" % (line,
+                                                                            *around(*seen)))
+    assert not complaints, told(complaints)

@@ -685,3 +685,40 @@ def words(line, **values):
         found.append(re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m.group(1), 16)]),
                             word.encode()))
     return found
+
+
+# --- at random ------------------------------------------------------------------------------------
+
+# Left out: what changes something, what is answered several times, and what lib/accepted.py lists.
+COMMAND_WORDS = {
+    "SENTINEL": "MASTER MASTERS REPLICAS SLAVES SENTINELS GET-MASTER-ADDR-BY-NAME CKQUORUM MYID "
+                "PENDING-SCRIPTS INFO-CACHE DEBUG SIMULATE-FAILURE SET "
+                "REMOVE RESET FLUSHCONFIG nosuch",
+    "CLIENT": "CACHING GETNAME GETREDIR ID INFO NO-EVICT SETNAME TRACKING TRACKINGINFO UNBLOCK "
+              "UNPAUSE nosuch",
+    "COMMAND": "DOCS INFO LIST GETKEYS GETKEYSANDFLAGS nosuch", "ACL": "CAT GETUSER WHOAMI USERS",
+    "HELLO": "", "AUTH": "", "PING": "", "INFO": "", "ROLE": "", "PUBLISH": "", "SUBSCRIBE": "",
+    "nosuch": ""}
+ARGUMENTS = ["", "0", "1", "-1", "2", "3", "*", "mymaster", "nosuch", "x" * 130, "a b", "127.0.0.1",
+             "6398", "GET", "SET", "on", "off", "ON", "yes", "no", "parallel-syncs",
+             "down-after-milliseconds", "announce-ip", "FILTERBY", "PATTERN", "MODULE", "ping",
+             "bob", "TYPE", "ID", "normal", "BCAST", "PREFIX", "OPTIN", "OPTOUT", "+1",
+             "007", "99999999999999999999", "\0", "\xff", "help", "sentinel", "server",
+             "SETNAME", "rename-command", "info-period", "ping-period", "a\r\nb"]
+
+
+def random_requests(random, count):
+    """[[words as bytes]]"""
+    found = []
+    while len(found) < count:
+        name = random.choice(list(COMMAND_WORDS))
+        words = [name] + ([random.choice(COMMAND_WORDS[name].split())] if COMMAND_WORDS[name]
+                          else [])
+        words += [random.choice(ARGUMENTS) for _ in range(random.randrange(0, 5))]
+        # Half a change is stock's way, RESET and REMOVE are for other tests.
+        if words[1:2] == ["SET"] and len(words) > 5 or words[1:2] == ["DEBUG"] and len(words) > 4 or words[1:3] == ["REMOVE", "mymaster"] or \
+                words[:2] == ["SENTINEL", "RESET"] and "*" in words or \
+                words[0] == "SUBSCRIBE" and len(words) > 1:
+            continue
+        found.append([word.encode("latin-1") for word in words])
+    return found
