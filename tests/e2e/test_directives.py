@@ -499,6 +499,7 @@ def test_second_interrupt(world, hangs):
                          for line in conf.read_lines(sentinel.conf)])
     log = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
     sentinel.start(record=False)
+    assert sentinel.sentinel("FLUSHCONFIG") == "OK"
     said = b""
 
     def quiet_now():
