@@ -31,6 +31,7 @@ void control_help(void)
          "                          ones are accepted and reset at once. (A dead server's port "
          "would\n"
          "                          refuse; here one socket listens for many instances.)\n"
+         "  kill N from M           the same, of the groups from number M on (the first is 1)\n"
          "  kill WHAT...            WHAT: a group's name (its master) or an instance's ip:port\n"
          "  hang, loading ...       the same, but never answer; or answer -LOADING\n"
          "  revive all | WHAT...    back, with another run id and the role that CONFIG REWRITE "
@@ -142,7 +143,7 @@ static void choose(struct choice *choice, uint32_t index)
 }
 
 static bool choose_count(const struct control *control, int64_t wanted, bool random_order,
-                         struct choice *choice)
+                         uint32_t first, struct choice *choice)
 {
     uint32_t groups = control->options->masters;
     uint32_t *order = malloc(groups * sizeof *order);
@@ -155,7 +156,7 @@ static bool choose_count(const struct control *control, int64_t wanted, bool ran
         order[k] = order[other];
         order[other] = kept;
     }
-    for (uint32_t k = 0; k < groups && (int64_t)choice->count < wanted; k++) {
+    for (uint32_t k = first; k < groups && (int64_t)choice->count < wanted; k++) {
         int32_t master = current_master(control, order[k]);
         if (master >= 0 && mode_of(control, (uint32_t)master) == MODE_ALIVE)
             choice->indexes[choice->count++] = (uint32_t)master;
@@ -260,7 +261,13 @@ static void command_mode(const struct control *control, const struct request *re
             choose_group(control, group, true, &choice);
     } else if (good && !revive && slice_number(request->arguments[1], &wanted)) {
         bool shuffled = request->count == 3 && slice_is(request->arguments[2], "random");
-        good = wanted > 0 && choose_count(control, wanted, shuffled, &choice);
+        int64_t first = 1;
+        good = request->count < 3 || shuffled ||
+               (request->count == 4 && slice_is(request->arguments[2], "from") &&
+                slice_number(request->arguments[3], &first) && first >= 1 &&
+                first <= (int64_t)control->options->masters);
+        good = good && wanted > 0 &&
+               choose_count(control, wanted, shuffled, (uint32_t)first - 1, &choice);
     } else {
         for (size_t k = 1; k < request->count && good; k++)
             good = choose_named(control, request->arguments[k], revive, &choice);

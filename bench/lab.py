@@ -127,6 +127,8 @@ def ask(port, *words, timeout=2.0):
 class Process:
     """A child with its own directory and output file."""
 
+    cores = None   # the list of cores that it may run on, in the words of taskset
+
     def __init__(self, name, command, directory):
         self.name, self.command, self.directory = name, command, directory
         self.output = os.path.join(directory, "output")
@@ -136,10 +138,11 @@ class Process:
 
     def start(self):
         self.started = time.monotonic()
+        pinned = ["taskset", "-c", self.cores] if self.cores else []
         with open(self.output, "ab") as output:
             # A session of its own: a Ctrl-C on the terminal is for us, we end it in order.
             self.child = subprocess.Popen(
-                _DIE_WITH_PARENT + self.command, stdin=subprocess.DEVNULL, stdout=output,
+                _DIE_WITH_PARENT + pinned + self.command, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=output, cwd=self.directory, start_new_session=True)
         self.killed = False
         return self
@@ -308,7 +311,8 @@ class Snapshot:
 class Sentinel(Process):
     """One vedette or redis-sentinel, its events read as they come, its INFO polled."""
 
-    def __init__(self, name, binary, directory, lines):
+    def __init__(self, name, binary, directory, lines, channels=()):
+        self.channels = channels    # none: every event there is
         self.port = free_port()
         os.makedirs(directory, exist_ok=True)
         self.log_path = os.path.join(directory, "sentinel.log")
@@ -348,12 +352,15 @@ class Sentinel(Process):
                 self.leaving.wait(0.02)
                 continue
             try:
-                resp.call("PSUBSCRIBE", "*")
+                resp.call(*(("SUBSCRIBE",) + tuple(self.channels) if self.channels
+                            else ("PSUBSCRIBE", "*")))
+                for _ in self.channels[1:]:
+                    resp.read()
                 self.connected.set()
                 resp.socket.settimeout(None)
                 while True:
                     message = resp.read()
-                    self.events.append((time.monotonic(), message[2], message[3]))
+                    self.events.append((time.monotonic(), message[-2], message[-1]))
             except (OSError, ValueError, RespError, IndexError, TypeError):
                 pass
             resp.close()
@@ -458,9 +465,11 @@ class Promotions:
         self.switched = {}     # (sentinel's name, group) → seconds after its kill
         self._read = {sentinel.name: len(sentinel.events) for sentinel in sentinels}
 
-    def kill(self, count):
-        """Kills that many simulated masters at one instant."""
-        answer = self.fleet.control("kill %d" % count)
+    def kill(self, count, how="kill"):
+        """Kills that many simulated masters at one instant; or hangs them; `how` may be two words:
+        kill from 100 (the first of them)."""
+        command, _, rest = how.partition(" ")
+        answer = self.fleet.control(("%s %d %s" % (command, count, rest)).strip())
         at = answer["at_monotonic_ms"] / 1000
         for instance in answer["instances"]:
             self.killed_at[instance["group"]] = at

@@ -1,0 +1,100 @@
+"""steady: what calm costs: CPU and memory of three sentinels over one fleet."""
+
+from cases import harness, plots, report
+
+NAME = "steady"
+HELP = "CPU and memory of three sentinels while nothing happens"
+PRESETS = {"quick": {"masters": [200], "steady": 8.0, "rounds": 1},
+           "full": {"masters": [1000, 2000], "steady": 30.0, "rounds": 3}}
+CPU_RATIO, RSS_RATIO = 0.30, 0.35
+
+
+def options(parser):
+    parser.add_argument("--masters", type=numbers, metavar="LIST",
+                        help="how many masters, each with a replica, e.g. 1000,2000")
+    parser.add_argument("--steady", type=float, metavar="S", help="how long the calm is measured")
+
+
+def numbers(text):
+    return [int(word) for word in text.split(",")]
+
+
+def check(chosen):
+    if not chosen.masters or min(chosen.masters) < 1:
+        raise ValueError("--masters: numbers of at least 1")
+
+
+def heading(masters):
+    return "%s masters x 1 replica, %d sentinels, calm" % (format(masters, ","), harness.SENTINELS)
+
+
+def base_memory(context):
+    """RSS, in MB, of such a process without any master."""
+    base = context.sentinel("base", context.path, "")
+    context.lab.add(base)
+    context.wait(lambda: base.connected.is_set(), 20)
+    context.pause(0.5)
+    base.poll_period = None
+    memory = base.memory_mb()
+    context.lab.processes.remove(base)
+    complaint = base.stop()
+    return memory, [complaint] if complaint else []
+
+
+def calm_round(context, masters, sentinels):
+    memory, complaints = base_memory(context)
+    session = harness.FleetSession(context, masters, sentinels=sentinels)
+    figures = session.start_up()
+    session.settle()
+    figures.update(session.calm(context.options.steady))
+    instances = 2 * masters
+    figures["base"] = memory
+    figures["rss_instance"] = 1024 * (figures["rss"] - memory) / instances
+    figures["cpu_instance"] = 1e4 * figures["cpu"] / instances  # us of CPU a second
+    sample = context.sample(figures)
+    sample.complaints += complaints
+    return [sample]
+
+
+def rounds(chosen):
+    made = []
+    for masters in chosen.masters:
+        for program in chosen.programs:
+            made.append(harness.Round(
+                heading(masters), program,
+                harness.stages(program, masters, chosen.steady, patience=chosen.patience),
+                lambda context, masters=masters: calm_round(context, masters, harness.SENTINELS)))
+    return made
+
+
+FIGURES = [
+    report.Figure("CPU of one sentinel, mean of three", "cpu", report.percent,
+                  ratio_at_most=CPU_RATIO),
+    report.Figure("CPU of the busiest", "cpu_most", report.percent),
+    report.Figure("RSS, the largest", "rss", report.megabytes, ratio_at_most=RSS_RATIO),
+    report.Figure("RSS of a process without masters", "base", report.megabytes),
+    report.Figure("RSS an instance beyond that", "rss_instance", report.kibibytes),
+    report.Figure("CPU an instance, us a second", "cpu_instance", report.number),
+    report.Figure("everything known after", "known", report.seconds),
+    report.Figure("commands a second that the fleet answers", "fleet_commands", report.count),
+]
+
+
+def sections(chosen, samples):
+    return [report.Section(heading(masters), FIGURES) for masters in chosen.masters]
+
+
+def bars(chosen, samples, key):
+    categories = [format(masters, ",") for masters in chosen.masters]
+    return categories, [
+        (program["label"], {
+            category: plots.bar_of(report.summary(samples, heading(masters), program["label"], key))
+            for category, masters in zip(categories, chosen.masters)})
+        for program in chosen.programs]
+
+
+def plots_of(chosen, samples):
+    return [plots.Bars("steady-cpu", "One of three sentinels, calm: CPU by masters",
+                       "percent of a core", *bars(chosen, samples, "cpu")),
+            plots.Bars("steady-rss", "One of three sentinels: memory by masters", "RSS, MB",
+                       *bars(chosen, samples, "rss"))]
