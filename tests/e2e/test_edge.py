@@ -1,0 +1,113 @@
+"""At the edge: sentinels that are starved of the processor, or stopped for a while, in the middle of
+a failover. They may be late; they promise nothing twice and agree in the end."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lib.wait import stays, wait_until
+from lib.world import wait_known, wait_switched
+
+pytestmark = pytest.mark.vedette_only
+
+BUSY = "import time\nend = time.monotonic() + %d\nwhile time.monotonic() < end: pass"
+DOWN_AFTER = 1500
+
+
+class Promises:
+    """What was ever seen of each sentinel's epochs must not go back, and no epoch has two leaders."""
+
+    def __init__(self, sentinels):
+        self.sentinels = sentinels
+        self.seen = {sentinel.name: (0, 0) for sentinel in sentinels}
+
+    def look(self):
+        for sentinel in self.sentinels:
+            master = sentinel.master()
+            epoch = int(sentinel.info("vedette")["vedette_current_epoch"])
+            now = (int(master["config-epoch"]), epoch)
+            before = self.seen[sentinel.name]
+            assert now[0] >= before[0] and now[1] >= before[1], (sentinel.name, before, now)
+            self.seen[sentinel.name] = now
+
+    def leaders(self):
+        """{epoch: {sentinels that were elected with it}}."""
+        found = {}
+        for sentinel in self.sentinels:
+            epoch = None
+            for event in sentinel.events:
+                if event.channel == "+vote-for-leader":
+                    epoch = int(event.text.split(" ")[1])
+                elif event.channel == "+elected-leader":
+                    found.setdefault(epoch, set()).add(sentinel.name)
+        return found
+
+
+@pytest.fixture
+def three(world):
+    master, [replica] = world.group(replicas=1)
+    sentinels = world.sentinels(["vedette"] * 3, master, down_after=DOWN_AFTER)
+    wait_known(sentinels, replicas=1)
+    time.sleep(4.3)  # no attempt so shortly after a sentinel was added
+    return master, replica, sentinels
+
+
+def settled(three, patience):
+    master, replica, sentinels = three
+    promises = Promises(sentinels)
+
+    def agreed():
+        promises.look()
+        return {sentinel.master_port() for sentinel in sentinels} == {replica.port}
+    wait_until(agreed, patience, "all three name the replica")
+    replica.wait_role("master")
+    for epoch, leaders in promises.leaders().items():
+        assert len(leaders) == 1, "epoch %s: %s" % (epoch, leaders)
+    # Nothing of it is undone afterwards, and the old master is taken in.
+    master.start()
+    master.wait_role("slave", of=replica, patience=20)
+    stays(lambda: agreed() and replica.role()[0] == "master", 1.5, "it stays so")
+    for sentinel in sentinels:
+        counters = sentinel.info("everything")
+        # What may be dropped is counted; votes and epochs are not among it.
+        assert int(counters["vedette_events_dropped"]) == 0
+        assert int(counters["vedette_gossip_dropped"]) >= 0
+        assert counters["vedette_journal_refused"] == "0"
+
+
+def test_starved(three):
+    """At the lowest priority beside busy loops on every core."""
+    master, _, sentinels = three
+    for sentinel in sentinels:
+        for thread in os.listdir("/proc/%d/task" % sentinel.pid):
+            os.setpriority(os.PRIO_PROCESS, int(thread), 19)
+    loops = [subprocess.Popen([sys.executable, "-c", BUSY % 8])
+             for _ in range(2 * len(os.sched_getaffinity(0)))]
+    try:
+        master.kill()
+        settled(three, 30)
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def test_stopped_in_the_middle(three):
+    """The one that asks first is stopped for 3 s right then: another leads, or it does in the end;
+    what it says when it wakes does no harm."""
+    master, _, sentinels = three
+    marks = [sentinel.mark() for sentinel in sentinels]
+    master.kill()
+
+    def begun():
+        return [s for s, mark in zip(sentinels, marks) if s.find("+try-failover", since=mark)]
+    first = wait_until(begun, 10, "somebody begins", interval=0.001)[0]
+    first.pause()
+    time.sleep(3)
+    first.resume()
+    settled(three, 45)
+    # It noticed that it had been away.
+    assert first.find("+tilt")
