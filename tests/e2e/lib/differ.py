@@ -100,8 +100,8 @@ def client_shape(side, tree):
         return tree
     shape = []
     for line in text.split("\n"):
-        if " name=sentinel-" in line:
-            continue  # links of the other sentinel: they come and go
+        if " name=sentinel-" in line or re.search(r" cmd=(NULL|auth|client\|setname) ", line):
+            continue  # links of the other sentinel, with or before their name: they come and go
         pairs = [field.partition("=")[::2] for field in line.split(" ")]
         shape.append([(name, value if name in STABLE_CLIENT_FIELDS else "")
                       for name, value in pairs if name not in NEW_CLIENT_FIELDS])
