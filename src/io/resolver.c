@@ -290,6 +290,9 @@ enum resolver_answer resolver_ask(struct resolver *r, const struct host *host, m
         }
         pthread_cond_signal(&r->work);
     }
+    if (r->waiting > 0 && r->threads == 0) {
+        thread_start(r); /* none could be started before */
+    }
     if (e->known) {
         memcpy(ip, e->ip, sizeof e->ip);
         answer = e->failed ? RESOLVER_STALE : RESOLVER_KNOWN;

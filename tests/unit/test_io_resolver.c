@@ -231,6 +231,38 @@ static void names_looked_up_before_wait_for_their_turn(void **state)
     resolver_free(r);
 }
 
+static bool hangs_one(void *ctx, const char *text, char ip[LIMIT_IP + 1])
+{
+    if (strncmp(text, "hanging", 7) == 0) {
+        return lookup(ctx, text, ip);
+    }
+    snprintf(ip, LIMIT_IP + 1, "10.0.0.3");
+    return true;
+}
+
+/* A name whose lookup hangs keeps nobody waiting who asks while it does. */
+static void one_that_hangs_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct world *w = open_world();
+    struct resolver *r = resolver_new(hangs_one, w, 4);
+    char ip[LIMIT_IP + 1] = "";
+    set(w, true, "10.0.0.1");
+    (void)resolver_ask(r, name("hanging-%u", 1), 1000, ip);
+    wait_asked(w, 1);
+    ms_t until = clock_now() + 20000;
+    enum resolver_answer answer = RESOLVER_PENDING;
+    while (answer == RESOLVER_PENDING && clock_now() < until) {
+        answer = resolver_ask(r, name("quick-%u", 1), 1000, ip);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    assert_int_equal(answer, RESOLVER_KNOWN);
+    assert_string_equal(ip, "10.0.0.3");
+    set(w, false, "10.0.0.1");
+    assert_true(resolver_wait(r, 20000));
+    resolver_free(r);
+}
+
 /* A lookup that never returns does not keep the process from ending. */
 static void a_hanging_lookup_is_left_behind(void **state)
 {
@@ -301,6 +333,7 @@ int main(void)
         cmocka_unit_test(one_lookup_a_name_and_bounded_threads),
         cmocka_unit_test(who_has_failed_waits_behind),
         cmocka_unit_test(names_looked_up_before_wait_for_their_turn),
+        cmocka_unit_test(one_that_hangs_holds_up_nobody),
         cmocka_unit_test(a_hanging_lookup_is_left_behind),
         cmocka_unit_test(addresses_are_looked_up_as_the_system_does),
         cmocka_unit_test(threads_agree_on_names),
