@@ -52,6 +52,7 @@ static void renew(struct instance *inst, enum instance_kind kind, ms_t now)
     blank->live.ping_pending = inst->live.cmd_up && inst->live.ping_pending != 0 ? now : 0;
     blank->next_ping = inst->next_ping;
     blank->next_hello = inst->next_hello;
+    blank->failover_known = inst->failover_known;
     blank->host = inst->host;
     blank->owner = inst->owner;
     *inst = *blank;

@@ -351,6 +351,21 @@ static void a_newer_configuration_takes_it_back(void **state)
     world_end(&w);
 }
 
+/* What a server knows it knows in either role: the order may follow a switch at once. */
+static void a_new_master_is_known_to_know_it(void **state)
+{
+    struct world w;
+    settled(&w);
+    struct hello hello = hello_of(&w, 0);
+    hello.config_epoch = hello.current_epoch = 9;
+    hello.master = w.servers[1].addr;
+    w.servers[1].deaf = true; /* its next INFO is not there yet */
+    give_hello(&w, &hello);
+    assert_true(seen(&w, "+switch-master mymaster 127.0.0.1 7000 127.0.0.1 7001"));
+    assert_int_not_equal(command_coordinated(&w), GROUP_NOGOODPRIMARY);
+    world_end(&w);
+}
+
 static void tilt_holds_it(void **state)
 {
     struct world w;
@@ -399,6 +414,7 @@ int main(void)
         cmocka_unit_test(o_down_before_it_is_asked),
         cmocka_unit_test(a_reset_takes_it_back),
         cmocka_unit_test(a_newer_configuration_takes_it_back),
+        cmocka_unit_test(a_new_master_is_known_to_know_it),
         cmocka_unit_test(tilt_holds_it),
         cmocka_unit_test(slaveof_ends_what_is_left),
     };
