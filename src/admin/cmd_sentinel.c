@@ -339,7 +339,7 @@ static void sentinel_is_master_down(struct call *call)
         return;
     }
     if (!address_set_host(&addr, ip->text, ip->len, port,
-                          shard_tunables(call->admin->shard)->resolve_hostnames ? HOST_HEARD
+                          shard_tunables(call->admin->shard)->resolve_hostnames ? HOST_ASKED
                                                                                 : HOST_NONE)) {
         reply_vote(&call->reply, false, &leader, 0);
         return;

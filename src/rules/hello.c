@@ -1,7 +1,5 @@
 #include "rules/hello.h"
 
-#include "rules/host.h"
-
 #include <assert.h>
 #include <string.h>
 
@@ -38,14 +36,13 @@ static bool split(struct fields *fields, const char *text, size_t len)
     return true;
 }
 
-static bool parse_address(const struct fields *fields, enum field ip, enum field port, bool names,
-                          struct address *out)
+static bool parse_address(const struct fields *fields, enum field ip, enum field port,
+                          enum host_source names, struct address *out)
 {
     uint64_t number;
     if (!parse_u64(fields->text[port], fields->len[port], UINT16_MAX, &number) || number == 0)
         return false;
-    return address_set_host(out, fields->text[ip], fields->len[ip], (int64_t)number,
-                            names ? HOST_HEARD : HOST_NONE);
+    return address_set_host(out, fields->text[ip], fields->len[ip], (int64_t)number, names);
 }
 
 static bool parse_epoch(const struct fields *fields, enum field field, uint64_t *out)
@@ -53,7 +50,7 @@ static bool parse_epoch(const struct fields *fields, enum field field, uint64_t 
     return parse_u64(fields->text[field], fields->len[field], LIMIT_EPOCH, out);
 }
 
-bool hello_parse(struct hello *hello, const char *text, size_t len, bool names)
+bool hello_parse(struct hello *hello, const char *text, size_t len, enum host_source names)
 {
     assert(hello != NULL);
     struct fields fields;

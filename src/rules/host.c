@@ -9,6 +9,7 @@
 
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask works");
 _Static_assert(LIMIT_HOSTS_HEARD < LIMIT_HOSTS, "there is room for the operator's names");
+_Static_assert(LIMIT_HOSTS_ASKED < LIMIT_HOSTS_HEARD, "there is room for those of servers");
 
 /* Filled once, by compare-and-swap; never emptied. */
 static struct host *_Atomic slots[SLOTS];
@@ -52,7 +53,9 @@ static uint64_t hash_of(const char *text, size_t len)
 
 static struct host *make(const char *text, size_t len, enum host_source source)
 {
-    const uint32_t bound = source == HOST_HEARD ? LIMIT_HOSTS_HEARD : LIMIT_HOSTS;
+    const uint32_t bound = source == HOST_ASKED   ? LIMIT_HOSTS_ASKED
+                           : source == HOST_HEARD ? LIMIT_HOSTS_HEARD
+                                                  : LIMIT_HOSTS;
     uint32_t index = atomic_load_explicit(&count, memory_order_relaxed);
     do {
         if (index >= bound) {

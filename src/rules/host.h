@@ -3,7 +3,8 @@
  * spelling of a name stays (they differ in case only).
  *
  * The table only grows and never locks. It is bounded: names from the network must leave room for
- * those of the operator (LIMIT_HOSTS_HEARD). Nothing is resolved here; that is the host's matter
+ * those of the operator (LIMIT_HOSTS_HEARD), and those of clients for both (LIMIT_HOSTS_ASKED).
+ * Nothing is resolved here; that is the host's matter
  * (io/resolver.h).
  *
  * Thread: any.
@@ -21,7 +22,8 @@ struct host {
 enum host_source {
     HOST_NONE,       /* names are not accepted (resolve-hostnames no) */
     HOST_CONFIGURED, /* configuration, journal, an operator's command */
-    HOST_HEARD,      /* INFO, hello, a request: hostile until proved otherwise */
+    HOST_HEARD,      /* INFO, a hello of a server: hostile until proved otherwise */
+    HOST_ASKED,      /* a client's request, a hello among them: anybody may be that */
 };
 
 /* The interned name, or NULL: source HOST_NONE, no host name (1 to LIMIT_HOST letters, digits,

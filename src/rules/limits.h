@@ -23,6 +23,7 @@
 /* --- host names (rules/host.h, io/resolver.h) ----------------------------------------------- */
 #define LIMIT_HOSTS            65536 /* distinct names in the life of one process, a power of two */
 #define LIMIT_HOSTS_HEARD      49152 /* with so many, names from the network are refused, counted */
+#define LIMIT_HOSTS_ASKED      8192  /* with so many, those in requests of clients are, too */
 #define LIMIT_RESOLVER_THREADS 32    /* lookups at once; the rest wait */
 #define LIMIT_RESOLVER_FRESH   5000  /* ms an answer is taken as it is, then asked for again */
 #define LIMIT_RESOLVER_AGAIN   1000  /* ms after a failed lookup, doubled with each failure ... */

@@ -338,7 +338,8 @@ static void pubsub_push(void *owner, const redisReply *message)
     if (heard(s, gh, text, &hash)) {
         return;
     }
-    if (!hello_parse(&hello, text->str, (size_t)text->len, s->tunables->resolve_hostnames)) {
+    if (!hello_parse(&hello, text->str, (size_t)text->len,
+                     s->tunables->resolve_hostnames ? HOST_HEARD : HOST_NONE)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return;
     }

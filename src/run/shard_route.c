@@ -98,7 +98,7 @@ bool shard_hello(struct shard *s, const char *text, size_t len)
 {
     struct hello hello;
     s->counters.hellos++;
-    if (!hello_parse(&hello, text, len, s->tunables->resolve_hostnames)) {
+    if (!hello_parse(&hello, text, len, s->tunables->resolve_hostnames ? HOST_ASKED : HOST_NONE)) {
         atomic_fetch_add_explicit(&s->process->counters.hellos_ignored, 1, memory_order_relaxed);
         return false;
     }

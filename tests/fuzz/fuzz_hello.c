@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct hello hello, again;
     memset(&hello, 0xa5, sizeof(hello));
-    if (!hello_parse(&hello, (const char *)data, size, true))
+    if (!hello_parse(&hello, (const char *)data, size, HOST_HEARD))
         return 0;
 
     assert(size <= LIMIT_HELLO);
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char text[LIMIT_HELLO + 1], text_again[LIMIT_HELLO + 1];
     const size_t len = hello_format(&hello, text);
     assert(len == strlen(text));
-    assert(hello_parse(&again, text, len, true));
+    assert(hello_parse(&again, text, len, HOST_HEARD));
     assert(address_equal(&again.sentinel, &hello.sentinel));
     assert(address_equal(&again.master, &hello.master));
     assert(runid_equal(&again.runid, &hello.runid));

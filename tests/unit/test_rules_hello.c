@@ -20,7 +20,7 @@ static bool parse(struct hello *hello, const char *text, size_t len)
     char *copy = malloc(len > 0 ? len : 1);
     assert_non_null(copy);
     memcpy(copy, text, len);
-    const bool ok = hello_parse(hello, copy, len, false);
+    const bool ok = hello_parse(hello, copy, len, HOST_NONE);
     free(copy);
     return ok;
 }

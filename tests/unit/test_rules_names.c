@@ -56,6 +56,13 @@ static void strangers_leave_room_for_the_operator(void **state)
     (void)state;
     char text[32];
     uint64_t refused = host_refused();
+    for (int i = 0; i < LIMIT_HOSTS_ASKED; i++) {
+        const int len = snprintf(text, sizeof(text), "asked-%d", i);
+        const bool room = host_count() < LIMIT_HOSTS_ASKED;
+        assert_int_equal(host_intern(text, (size_t)len, HOST_ASKED) != NULL, room);
+        refused += room ? 0 : 1;
+    }
+    assert_int_equal(host_count(), LIMIT_HOSTS_ASKED);
     for (int i = 0; i < LIMIT_HOSTS_HEARD; i++) {
         const int len = snprintf(text, sizeof(text), "stranger-%d", i);
         const bool room = host_count() < LIMIT_HOSTS_HEARD;
@@ -109,9 +116,9 @@ static void hellos_carry_names_where_allowed(void **state)
     (void)state;
     static const char text[] = "s1.x,26379," ID ",7,m1,db1.x,6379,3";
     struct hello hello;
-    assert_false(hello_parse(&hello, text, strlen(text), false));
+    assert_false(hello_parse(&hello, text, strlen(text), HOST_NONE));
     assert_null(host_find("s1.x", 4));
-    assert_true(hello_parse(&hello, text, strlen(text), true));
+    assert_true(hello_parse(&hello, text, strlen(text), HOST_HEARD));
     assert_string_equal(hello.sentinel.host->text, "s1.x");
     assert_string_equal(hello.sentinel.ip, "");
     assert_string_equal(hello.master.host->text, "db1.x");
@@ -120,7 +127,7 @@ static void hellos_carry_names_where_allowed(void **state)
     assert_string_equal(out, text);
     /* A message that is wrong elsewhere leaves nothing behind. */
     static const char wrong[] = "s2.x,26379," ID ",7,m1,db2.x,6379,x";
-    assert_false(hello_parse(&hello, wrong, strlen(wrong), true));
+    assert_false(hello_parse(&hello, wrong, strlen(wrong), HOST_HEARD));
     assert_null(host_find("s2.x", 4));
     /* The longest that can be. */
     memset(&hello, 0, sizeof(hello));
@@ -132,7 +139,7 @@ static void hellos_carry_names_where_allowed(void **state)
     hello.current_epoch = hello.config_epoch = LIMIT_EPOCH;
     memset(hello.name, 'n', LIMIT_NAME);
     const size_t len = hello_format(&hello, out);
-    assert_true(hello_parse(&hello, out, len, true));
+    assert_true(hello_parse(&hello, out, len, HOST_HEARD));
 }
 
 static void info_carries_names_where_allowed(void **state)
