@@ -24,3 +24,5 @@ const char *selector_apply(struct acl_selector *s, const char *rule, size_t len)
 /* The words of stock. */
 #define ACL_SYNTAX  "Syntax error"
 #define ACL_UNKNOWN "Unknown command or category name in ACL"
+/* Ours. */
+#define ACL_TOO_MANY "The user has too many rules"

@@ -172,10 +172,13 @@ static const char *apply_selector(struct acl_user *u, const char *rule, size_t l
         return ACL_SYNTAX;
     }
     selector_init(&s, u->open_channels);
+    size_t count = 0;
     for (const char *p = rule + 1; p < end && !wrong;) {
         const char *stop = memchr(p, ' ', (size_t)(end - p));
         stop = stop ? stop : end;
-        if (stop > p) {
+        if (count++ == LIMIT_ACL_RULES) {
+            wrong = ACL_TOO_MANY;
+        } else if (stop > p) {
             /* Behind a parenthesis the selector would end when its line is read again. */
             wrong = stop[-1] == ')' ? ACL_SYNTAX : selector_apply(&s, p, (size_t)(stop - p));
         }
@@ -257,6 +260,10 @@ void acl_rules_free(struct acl_rules *rules)
 
 const char *acl_rules_apply(struct acl_user *u, const struct acl_rules *rules, size_t *wrong)
 {
+    if (rules->count > LIMIT_ACL_RULES) { /* each is compared with those before it */
+        *wrong = LIMIT_ACL_RULES;
+        return ACL_TOO_MANY;
+    }
     for (size_t i = 0; i < rules->count; i++) {
         const char *why = acl_user_apply(u, rules->item[i].data, rules->item[i].len);
         if (why) {

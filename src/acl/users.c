@@ -118,7 +118,7 @@ const char *acl_users_put(struct acl_users *users, struct acl_user *u)
 {
     size_t place;
     bool there = locate(users, u->name, strlen(u->name), &place);
-    const char *why = !user_fits(u)                               ? "The user has too many rules"
+    const char *why = !user_fits(u)                               ? ACL_TOO_MANY
                       : !there && users->count >= LIMIT_ACL_USERS ? "There are too many users"
                                                                   : NULL;
 

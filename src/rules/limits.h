@@ -63,9 +63,12 @@
 #define LIMIT_TRACKING_PREFIXES 64    /* of one client's CLIENT TRACKING; more: an error */
 
 /* --- users of the port (src/acl) ------------------------------------------------------------ */
-#define LIMIT_ACL_COMMANDS 256   /* commands and subcommands of the port together */
-#define LIMIT_ACL_USERS    1024  /* further ones: ACL SETUSER and the file are refused */
-#define LIMIT_ACL_USER     7168  /* bytes of one user's line, all rules in it; longer: refused */
+#define LIMIT_ACL_COMMANDS 256  /* commands and subcommands of the port together */
+#define LIMIT_ACL_USERS    1024 /* further ones: ACL SETUSER and the file are refused */
+#define LIMIT_ACL_USER     7168 /* bytes of one user's line, all rules in it; longer: refused */
+#define LIMIT_ACL_RULES                                                                            \
+    (LIMIT_ACL_USER /                                                                              \
+     2) /* rules given at once, or in one selector: no user's line has more; refused */
 #define LIMIT_ACL_PASSWORD 16384 /* bytes of a password; longer: refused, and never right */
 #define LIMIT_ACL_LOG      4096  /* entries of ACL LOG, whatever acllog-max-len says */
 #define LIMIT_ACL_MAIL     256   /* denials on their way to the log; further ones: counted only */

@@ -455,6 +455,40 @@ static void add(struct acl_log *log, enum acl_reason reason, const char *object,
     acl_log_add(log, &e, now);
 }
 
+/* Each rule is compared with those before it: a request of a megabyte kept main busy for half a
+ * minute.
+ */
+static void rules_given_at_once_are_bounded(void **state)
+{
+    enum { COUNT = LIMIT_ACL_RULES + 1, ROOM = 8 };
+    static char text[COUNT][ROOM], selector[COUNT * (ROOM + 1) + 3] = "(";
+    static const char *words[COUNT];
+    static size_t lens[COUNT];
+    size_t wrong, at = 1;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        lens[i] = (size_t)snprintf(text[i], ROOM, "~%zu", i);
+        words[i] = text[i];
+        at += (size_t)snprintf(selector + at, ROOM + 1, "%s ", text[i]);
+    }
+    selector[at - 1] = ')';
+    for (size_t more = 0; more < 2; more++) {
+        struct acl_user *user = acl_user_new("alice", 5, false);
+        struct acl_rules rules;
+        assert_true(acl_rules_join(&rules, words, lens, LIMIT_ACL_RULES + more, &wrong));
+        const char *why = acl_rules_apply(user, &rules, &wrong);
+        acl_rules_free(&rules);
+        if (more > 0) {
+            assert_string_equal(why, "The user has too many rules");
+            assert_string_equal(acl_user_apply(user, selector, at), "The user has too many rules");
+        } else {
+            assert_null(why);
+        }
+        acl_user_release(user);
+    }
+}
+
 static void the_log_groups_and_is_bounded(void **state)
 {
     struct acl_log *log = acl_log_new(3);
@@ -504,6 +538,7 @@ int main(void)
         cmocka_unit_test(sha256_of_known_texts),
         cmocka_unit_test(sets_share_what_did_not_change),
         cmocka_unit_test(sets_and_users_are_bounded),
+        cmocka_unit_test(rules_given_at_once_are_bounded),
         cmocka_unit_test(the_log_groups_and_is_bounded),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
