@@ -103,6 +103,10 @@ static bool prefixes_fit(struct call *call, const struct tracking_options *o)
     }
     for (size_t i = 0; i < o->prefix_count; i++) {
         const struct resp_arg *prefix = next_prefix(call, &at);
+        if (prefix->len > LIMIT_EVENT_TEXT) { /* as names of channels */
+            reply_error(&call->reply, "ERR the prefix is too long");
+            return false;
+        }
         for (size_t j = 0; j < t->prefix_count; j++) {
             const struct tracking_prefix *old = &t->prefixes[j];
             if (overlap(prefix, old->text, old->len)) {

@@ -433,7 +433,10 @@ bool config_write_aclfile(const struct config *cfg)
         free(line);
     }
     config_text_printf(&path, "%s.tmp-%d", cfg->server.aclfile, (int)getpid());
-    int fd = open(path.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    /* Nobody may open it before it has the mode of the old one. */
+    (void)unlink(path.data);
+    int fd =
+        open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? S_IRUSR | S_IWUSR : 0644);
     bool ok = fd >= 0 && (!there || fchmod(fd, old.st_mode & 07777) == 0) &&
               write_all(fd, text.data, text.len) && fsync(fd) == 0 &&
               rename(path.data, cfg->server.aclfile) == 0 && sync_folder(cfg->server.aclfile);

@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+import redis
 
 from lib.fake import FakeRedis
 from lib.wait import stays, wait_until
@@ -106,6 +107,17 @@ def test_request_too_large(alone):
             raw.send(request)
             assert raw.read_to_end().startswith(b"-ERR Protocol error: ")
     assert int(alone.info("stats")["vedette_protocol_errors"]) == 3
+
+
+@pytest.mark.vedette_only
+def test_long_prefixes(alone):
+    """What a client leaves with us for later is bounded, as names of channels are."""
+    def track(prefix):
+        return alone.call("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", prefix)
+
+    assert track("a" * 2048) in (True, "OK", b"OK")
+    with pytest.raises(redis.exceptions.ResponseError, match="^the prefix is too long"):
+        track("b" * 2049)
 
 
 def test_garbage(alone):
