@@ -52,7 +52,7 @@ OLD_IN_HELP = {"FAILOVER <master-name>": "FAILOVER <master-name> [COORDINATED]",
                "CONFIG GET <param>": "CONFIG GET <param> [<param> <param> ...]"}
 
 
-@pytest.mark.parametrize("command", ["SENTINEL", "CLIENT", "COMMAND"])
+@pytest.mark.parametrize("command", ["SENTINEL", "CLIENT", "COMMAND", "ACL"])
 def test_help(two, command):
     """The same subcommands with the same arguments; the words between are our own."""
     _, _, vedette, redis = two

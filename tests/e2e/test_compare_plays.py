@@ -332,6 +332,18 @@ STRICTER = [
     ("SENTINEL PRIMARY, PRIMARIES", "SENTINEL PRIMARY nosuch",
      ("-", "ERR No such master with that name"),
      ("-", "ERR unknown subcommand 'PRIMARY'. Try SENTINEL HELP.")),
+    ("SENTINEL PRIMARY, PRIMARIES",
+     "SENTINEL SET %(name)s primary-reboot-down-after-period 1000", OK,
+     ("-", "ERR Unknown option or number of arguments for SENTINEL SET "
+           "'primary-reboot-down-after-period'")),
+    ("CLIENT LIST ID", "CLIENT LIST ID" + " 900000" * 16385, ("-", "ERR too many client IDs"),
+     ("$", "")),
+    ("CLIENT TRACKING", "CLIENT TRACKING ON BCAST" + "".join(" PREFIX p%d:" % i for i in range(65)),
+     ("-", "ERR too many prefixes"), OK),
+    ("ACL SETUSER", 'ACL SETUSER "" on',
+     ("-", "ERR Usernames can't contain spaces or null characters"), OK),
+    ("ACL SETUSER", "ACL SETUSER u (+ping\\x20~a))",
+     ("-", "ERR Error in ACL SETUSER modifier '(+ping ~a))': Syntax error"), OK),
 ]
 
 

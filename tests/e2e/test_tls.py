@@ -193,6 +193,10 @@ def test_what_cannot_be_loaded_is_said(world, ca, identity):
         assert sentinel.in_log(reason), (reason, sentinel.log_lines())
     good = world.sentinel("good", [NOBODY] + locked.lines(tls_key_file_pass="sesame"))
     good.start(record=False)
+    # Half a pair is no client certificate: said, and the other one is shown.
+    lone = world.sentinel("lone", [NOBODY] + identity.lines(tls_client_cert_file=other.cert))
+    lone.start(record=False)
+    assert lone.in_log("tls-client-cert-file and tls-client-key-file go together")
     both = world.sentinel("both", [NOBODY, "tls-port %d" % good.port] + identity.lines(),
                           port=good.port)
     code, said = both.start_fails()
