@@ -181,6 +181,8 @@ def show(selected, results, progress):
         if not samples:
             continue
         labels = [one["label"] for one in chosen.programs]
+        if hasattr(module, "columns"):
+            labels = module.columns(chosen)
         found, count = report.tables(module.sections(chosen, samples), samples, labels)
         lines += found + [one.text for one in samples if one.text]
         missed += count

@@ -1,5 +1,5 @@
 /* Micro-benchmarks of what every turn of a shard consists of: a doorbell (which kind?), the lanes,
- * the deadline heap, and the texts that are parsed most.
+ * the deadline heap, the directory that every query reads, and the texts that are parsed most.
  *
  *     micro_io [seconds for each measurement, default 1]
  *
@@ -12,6 +12,7 @@
 #include "io/ring.h"
 #include "rules/hello.h"
 #include "rules/info.h"
+#include "run/directory.h"
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -383,7 +384,7 @@ static void bench_lane(void)
 /* --- plain functions
  * ------------------------------------------------------------------------------
  */
-#define MEASURE(name, unit, body)                                                                  \
+#define MEASURE_INTO(ns, body)                                                                     \
     do {                                                                                           \
         uint64_t done_ = 0;                                                                        \
         double start_ = now();                                                                     \
@@ -393,7 +394,14 @@ static void bench_lane(void)
                 done_++;                                                                           \
             }                                                                                      \
         }                                                                                          \
-        printf("%-44s %10.1f ns/" unit "\n", name, (now() - start_) / (double)done_ * 1e9);        \
+        (ns) = (now() - start_) / (double)done_ * 1e9;                                             \
+    } while (0)
+
+#define MEASURE(name, unit, body)                                                                  \
+    do {                                                                                           \
+        double ns_ = 0;                                                                            \
+        MEASURE_INTO(ns_, body);                                                                   \
+        printf("%-44s %10.1f ns/" unit "\n", name, ns_);                                           \
     } while (0)
 
 static void bench_heap(uint32_t count)
@@ -417,6 +425,92 @@ static void bench_heap(uint32_t count)
     free(nodes);
 }
 
+/* --- the directory: found and read, while its owner publishes */
+struct publisher {
+    struct directory *directory;
+    atomic_bool stop;
+    bool one; /* the entry that is read, always; else each in turn */
+    uint64_t published;
+};
+
+static struct group_view some_view(unsigned number)
+{
+    struct group_view view = {.config_epoch = number, .quorum = 2, .replicas = 1, .sentinels = 2};
+    char ip[32];
+    int len = snprintf(ip, sizeof ip, "10.1.%u.%u", number / 250 % 250, number % 250);
+    must(address_set(&view.master, ip, (size_t)len, 6379), "address");
+    view.current = view.master;
+    return view;
+}
+
+static void *publish(void *arg)
+{
+    struct publisher *p = arg;
+    uint32_t count = directory_count(p->directory);
+    struct group_view view = some_view(7);
+    while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
+        for (uint32_t k = 0; k < 100; k++) {
+            view.config_epoch++;
+            directory_publish(p->directory, p->one ? count / 2 : (uint32_t)(p->published % count),
+                              &view);
+            p->published++;
+        }
+    }
+    return NULL;
+}
+
+/* What GET-MASTER-ADDR-BY-NAME does of it: a name found, its view read. */
+static void bench_directory(uint32_t count)
+{
+    struct publisher publisher = {.directory = directory_new(1)};
+    struct directory *d = publisher.directory;
+    char(*names)[LIMIT_NAME + 1] = calloc(count, sizeof *names);
+    must(names != NULL, "calloc");
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "master-%06u", i);
+        struct group_view view = some_view(i);
+        directory_publish(d, directory_add(d, names[i]), &view);
+    }
+    static const char *const writers[] = {"no writer", "all are published", "it is published"};
+    for (int writer = 0; writer < 3; writer++) {
+        pthread_t thread;
+        char name[64];
+        struct group_view view;
+        uint32_t at = count / 2;
+        atomic_store(&publisher.stop, false);
+        publisher.one = writer == 2;
+        publisher.published = 0;
+        double begun = now();
+        if (writer > 0) {
+            must(pthread_create(&thread, NULL, publish, &publisher) == 0, "thread");
+        }
+        snprintf(name, sizeof name, "%u names: find, read, %s", count, writers[writer]);
+        MEASURE(name, "read", {
+            at = publisher.one ? at : (at + 7919) % count;
+            uint32_t gid = directory_find(d, names[at], strlen(names[at]));
+            must(gid != DIRECTORY_NONE && directory_read(d, gid, &view), names[at]);
+        });
+        if (writer > 0) {
+            atomic_store(&publisher.stop, true);
+            pthread_join(thread, NULL);
+            printf("%-44s %10.1f ns/publication\n", "  the other thread",
+                   (now() - begun) / (double)publisher.published * 1e9);
+        }
+    }
+    struct group_view view = some_view(1);
+    MEASURE("a view published, no reader", "publication", directory_publish(d, 0, &view));
+    free(names);
+    directory_free(d);
+}
+
+/* The same as MEASURE, and how many MB a second that is. */
+#define MEASURE_TEXT(name, unit, bytes, body)                                                      \
+    do {                                                                                           \
+        double ns_ = 0;                                                                            \
+        MEASURE_INTO(ns_, body);                                                                   \
+        printf("%-44s %10.1f ns/" unit ", %.0f MB/s\n", name, ns_, (double)(bytes) / ns_ * 1e3);   \
+    } while (0)
+
 static void bench_texts(void)
 {
     static const char hello_text[] =
@@ -426,7 +520,8 @@ static void bench_texts(void)
     static struct info info;
     char out[LIMIT_HELLO + 1];
     must(hello_parse(&hello, hello_text, strlen(hello_text), false), "hello");
-    MEASURE("hello, parsed", "hello", hello_parse(&hello, hello_text, strlen(hello_text), false));
+    MEASURE_TEXT("hello, parsed", "hello", strlen(hello_text),
+                 hello_parse(&hello, hello_text, strlen(hello_text), false));
     MEASURE("hello, written", "hello", hello_format(&hello, out));
     /* An INFO as long as a real one, what matters near its end. */
     static char text[8192];
@@ -440,7 +535,7 @@ static void bench_texts(void)
                             "connected_slaves:2\r\n"
                             "slave0:ip=10.0.0.1,port=6379,state=online,offset=123456,lag=1\r\n"
                             "slave1:ip=10.0.0.2,port=6379,state=online,offset=123456,lag=0\r\n");
-    MEASURE("INFO of 5 KB, parsed", "INFO", info_parse(&info, text, len, false));
+    MEASURE_TEXT("INFO of 5 KB, parsed", "INFO", len, info_parse(&info, text, len, false));
     must(info.role == ROLE_MASTER && info.replica_count == 2, "info");
     static char reply[8300];
     int reply_len = snprintf(reply, sizeof reply, "$%zu\r\n%s\r\n", len, text);
@@ -494,6 +589,9 @@ int main(int argc, char **argv)
     printf("deadlines\n");
     bench_heap(1000);
     bench_heap(100000);
+    printf("the directory\n");
+    bench_directory(1000);
+    bench_directory(50000);
     printf("texts\n");
     bench_texts();
     return 0;

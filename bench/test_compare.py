@@ -11,7 +11,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import cases  # noqa: E402
-from cases import growth, harness, plots, report  # noqa: E402
+from cases import fanout, growth, harness, plots, queries, report, votes  # noqa: E402
 
 BUILD = os.environ.get("VEDETTE_BUILD", os.path.join(HERE, "..", "build", "release"))
 
@@ -86,6 +86,43 @@ def test_data_of_plots():
     curves = plots.Curves("c", "t", "x", "y", [("a", [(1, 2)]), ("b", [(3, 4)])])
     data, script = plots.curves_text(curves)
     assert data == "1 2\n\n\n3 4\n" and "index 1" in script[-1]
+
+
+def test_delays_of_a_fan_out(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("7:X 26 Nov 2026 00:00:01.250 # +switch-master a 127.0.0.1 1 127.0.0.1 2\n"
+                   "7:X 26 Nov 2026 00:00:01.500 # +sdown master b 127.0.0.1 1\n")
+    logged = fanout.switch_times(str(log))
+    assert list(logged) == ["a"] and logged["a"] % 1000000 == 250000
+    at = logged["a"]
+    heard = [{"events": {"a": [2, at + 500, at + 3000]}}, {"events": {"a": [2, at, at + 9000]}}]
+    assert fanout.delays(heard, logged) == {"a": 9.0}
+
+
+def test_answers_to_votes_are_counted_whole():
+    asker = votes.Asker.__new__(votes.Asker)
+    asker.rest, asker.granted, asker.answered, asker.under_way = b"", 0, 0, 3
+    answer = ("*3\r\n:0\r\n$40\r\n%s\r\n:7\r\n" % votes.CANDIDATE).encode()
+    other = answer.replace(b"c" * 40, b"d" * 40)
+    data = answer + other + answer
+
+    class Socket:
+        def __init__(self, pieces):
+            self.recv = lambda _: pieces.pop(0)
+
+    for step in (1, 7, len(answer), len(data)):
+        asker.granted = asker.answered = 0
+        asker.under_way = 3
+        pieces = [data[k:k + step] for k in range(0, len(data), step)]
+        asker.socket = Socket(pieces)
+        while pieces:
+            asker.receive()
+        assert (asker.answered, asker.granted, asker.under_way, asker.rest) == (3, 2, 0, b"")
+
+
+def test_loads_are_whole_pipelines():
+    assert queries.round_up(1001, 50, 16) == 1008
+    assert queries.round_up(10, 50, 16) == 800
 
 
 def test_time_left_counts_what_is_ahead():

@@ -6,6 +6,7 @@
   check(chosen)    refuses nonsense with a ValueError (optional)
   rounds(chosen)   one repetition: a list of harness.Round
   sections(chosen, samples)   the table: a list of report.Section
+  columns(chosen)  what the tables compare, where that is not the programs (optional)
   plots_of(chosen, samples)   a list of plots.Bars and plots.Curves
 
 Rounds return samples (report.Sample); figures are compared only within one run.
@@ -13,7 +14,7 @@ Rounds return samples (report.Sample); figures are compared only within one run.
 
 import importlib
 
-ORDER = ("steady", "startup", "failure", "reach", "single", "growth",
+ORDER = ("steady", "startup", "failure", "reach", "queries", "fanout", "votes", "single", "growth",
          "micro", "fleet")
 NOT_IN_ALL = ("fleet",)  # its figures are those of steady, startup and failure
 

@@ -55,7 +55,8 @@ def bars_text(plot):
         lines.append(" ".join(cells))
     script = ["set style data histograms", "set style histogram errorbars gap 1.5 lw 1",
               "set style fill solid 0.85 noborder", "set ylabel " + quoted(plot.axis),
-              "set xtics nomirror", "set grid ytics lc rgb '#dddddd'"]
+              "set xtics nomirror", "set grid ytics lt 1 lw 0.5 lc rgb '#dddddd'",
+              "set format y '%.7g'", "set errorbars small front lw 1.5 lc rgb 'black'"]
     script.append("set logscale y" if plot.logarithmic else "set yrange [0:*]")
     script.append("set key outside below")
     script.append("plot " + ", ".join(
@@ -71,7 +72,7 @@ def curves_text(plot):
     for _, points in plot.series:
         blocks.append("\n".join("%g %g" % point for point in points))
     script = ["set xlabel " + quoted(plot.x_axis), "set ylabel " + quoted(plot.y_axis),
-              "set xrange [0:*]", "set grid lc rgb '#dddddd'", "set key outside below"]
+              "set xrange [0:*]", "set grid lt 1 lw 0.5 lc rgb '#dddddd'", "set key outside below"]
     if plot.steps:
         script.append("set yrange [0:103]")
     elif plot.from_zero:
