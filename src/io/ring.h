@@ -5,7 +5,7 @@
  * Nothing here shows what is behind it, io_uring or epoll (ring_choose; ring_port.h is the seam).
  *
  * A shard has two rings, so that clients and doorbells never wait for a gathering turn:
- *   clients' ring:  n = ring_wait(ring, timeout); ...; ring_flush(ring);
+ *   clients' ring:  n = ring_wait(ring, timeout); ...; ring_prepare(ring);
  *   links' ring:    once a turn: ring_gather(ring); ...; ring_flush(ring);
  * Between two calls of ring_gather the kernel does not interrupt the thread for the links' ring:
  * what arrives gathers.

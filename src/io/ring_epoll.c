@@ -245,7 +245,7 @@ static bool push(struct interest *i, int *result)
 }
 
 static void poller_send(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes,
-                        size_t len)
+                        size_t len, bool patient)
 {
     struct poller *p = poller_of(ring);
     struct interest *i = interest_of(p, handle, fd);

@@ -83,8 +83,11 @@ struct ring_backend {
     void (*recv_once)(struct ring *ring, uint64_t handle, int fd);
     void (*accept)(struct ring *ring, uint64_t handle, int fd);
     void (*poll)(struct ring *ring, uint64_t handle, int fd);
-    /* bytes are lent until completion; as much is sent as can be without an error. */
-    void (*send)(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len);
+    /* bytes are lent until completion; as much is sent as can be without an error. Not patient: as
+     * much as the socket takes at once, where waiting for it costs; what is left, all of it with
+     * -EAGAIN, asks for a patient one. */
+    void (*send)(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len,
+                 bool patient);
     /* address is lent until completion. */
     void (*connect)(struct ring *ring, uint64_t handle, int fd, const struct sockaddr *address,
                     socklen_t len);
@@ -92,8 +95,8 @@ struct ring_backend {
     void (*cancel)(struct ring *ring, uint64_t handle, enum ring_op op);
     void (*close)(struct ring *ring, int fd);
     /* Submits, waits for a completion for at most timeout_ns (0: no waiting; negative: for good),
-     * calls ring_came_back, then ring_dispatch for each. Silent ones that were there before do not
-     * end the wait. Returns how many were dispatched. */
+     * calls ring_came_back, then ring_dispatch for each. Silent ones that were there before, and
+     * sends that were not patient, do not end the wait. Returns how many were dispatched. */
     int (*enter)(struct ring *ring, int64_t timeout_ns);
     void (*submit)(struct ring *ring);
     void (*free)(struct ring *ring);

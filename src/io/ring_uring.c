@@ -22,7 +22,8 @@
 #define LOOKS        256 /* turns without need after which half of the buffers go */
 #define BUFFER_GROUP 0
 #define TAG_OP_SHIFT 56
-#define SEND_MOST    ((size_t)1 << 30) /* bytes of one request: its result is an int */
+#define TAG_PROMPT   ((uint64_t)1 << 63) /* a send that is not patient */
+#define SEND_MOST    ((size_t)1 << 30)   /* bytes of one request: its result is an int */
 
 struct completion {
     uint64_t tag;
@@ -48,6 +49,9 @@ struct uring {
     /* Completions copied out and not yet dispatched: a FIFO that grows. */
     struct completion *copied;
     uint32_t copied_first, copied_count, copied_cap; /* cap: a power of two */
+    /* Sends that complete while they are submitted and were not harvested yet: not what a wait is
+     * for. */
+    unsigned prompt;
 };
 
 static struct uring *uring_of(struct ring *ring)
@@ -87,7 +91,8 @@ static unsigned harvest(struct uring *u, unsigned most)
         if (taken == most) {
             break;
         }
-        *copied_slot(u) = (struct completion){cqe->user_data, cqe->res, cqe->flags};
+        u->prompt -= (cqe->user_data & TAG_PROMPT) != 0;
+        *copied_slot(u) = (struct completion){cqe->user_data & ~TAG_PROMPT, cqe->res, cqe->flags};
         taken++;
     }
     io_uring_cq_advance(&u->io, taken);
@@ -315,12 +320,20 @@ static void uring_poll(struct ring *ring, uint64_t handle, int fd)
     tag(sqe, handle, RING_OP_POLL);
 }
 
-static void uring_send(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len)
+/* With MSG_DONTWAIT the kernel never parks a send: its completion is there when the system call
+ * that submits it goes on to wait, which therefore can wait for one more than those. */
+static void uring_send(struct ring *ring, uint64_t handle, int fd, const uint8_t *bytes, size_t len,
+                       bool patient)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    struct uring *u = uring_of(ring);
+    struct io_uring_sqe *sqe = sqe_get(u);
     io_uring_prep_send(sqe, fd, bytes, len < SEND_MOST ? len : SEND_MOST,
-                       MSG_NOSIGNAL | MSG_WAITALL);
+                       MSG_NOSIGNAL | (patient ? MSG_WAITALL : MSG_DONTWAIT));
     tag(sqe, handle, RING_OP_SEND);
+    if (!patient) {
+        sqe->user_data |= TAG_PROMPT;
+        u->prompt++;
+    }
 }
 
 static void uring_connect(struct ring *ring, uint64_t handle, int fd,
@@ -352,15 +365,17 @@ static void uring_close_fd(struct ring *ring, int fd)
 static void enter_once(struct uring *u, int64_t timeout_ns)
 {
     int result;
-    if (timeout_ns == 0 || u->copied_count > 0) {
+    /* A turn that sends is one system call: the sends complete first, then it waits for more. */
+    unsigned enough = u->prompt + 1;
+    if (timeout_ns == 0 || u->copied_count > 0 || enough > u->io.cq.ring_entries) {
         result = io_uring_submit_and_get_events(&u->io);
     } else if (timeout_ns < 0) {
-        result = io_uring_submit_and_wait(&u->io, 1);
+        result = io_uring_submit_and_wait(&u->io, enough);
     } else {
         struct __kernel_timespec ts = {.tv_sec = timeout_ns / 1000000000,
                                        .tv_nsec = timeout_ns % 1000000000};
         struct io_uring_cqe *ignored;
-        result = io_uring_submit_and_wait_timeout(&u->io, &ignored, 1, &ts, NULL);
+        result = io_uring_submit_and_wait_timeout(&u->io, &ignored, enough, &ts, NULL);
     }
     /* Interrupted or busy: the caller comes again, after it has looked at the clock and taken what
      * is there. */
@@ -395,8 +410,8 @@ static int uring_enter(struct ring *ring, int64_t timeout_ns)
 {
     struct uring *u = uring_of(ring);
     int done = 0;
-    /* The sends of ring_flush mostly complete while they are submitted. Taking these completions
-     * here saves a turn for nothing after each turn that sent something. */
+    /* The sends of ring_flush complete while they are submitted. Taking these completions here
+     * saves a turn for nothing after each turn that sent something. */
     if (timeout_ns != 0 && io_uring_sq_ready(&u->io) == 0 &&
         (u->copied_count > 0 || io_uring_cq_ready(&u->io) > 0)) {
         uint64_t silent = ring->silent;

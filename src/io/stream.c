@@ -297,14 +297,14 @@ static void complete_receive(struct stream *s, const struct ring_event *event)
     }
 }
 
-static void send_rest(struct stream *s)
+static void send_rest(struct stream *s, bool patient)
 {
     struct ring *ring = s->object.ring;
     assert(!s->sends && s->sent < s->sending.len && s->fd >= 0);
     s->sends = true;
     ring->counters.sends++;
     ring->backend->send(ring, s->object.handle, s->fd, s->sending.data + s->sent,
-                        s->sending.len - s->sent);
+                        s->sending.len - s->sent, patient);
 }
 
 /* The memory of what was sent serves the next output of any stream: an allocation and a release
@@ -337,7 +337,7 @@ static void complete_send(struct stream *s, int result)
     }
     assert(s->sent <= s->sending.len);
     if (s->sent < s->sending.len) {
-        send_rest(s);
+        send_rest(s, true);
         return;
     }
     stream_keep_buffer(s, &s->sending);
@@ -346,7 +346,7 @@ static void complete_send(struct stream *s, int result)
         stream_mark_dirty(s); /* gathered while this one was on its way */
     } else if (s->state == STREAM_LINGERING) {
         linger_on(s);
-    } else if (s->state == STREAM_UP && s->ops->drained != NULL) {
+    } else if (s->state == STREAM_UP && s->paused && s->ops->drained != NULL) {
         s->ops->drained(s->owner);
     } else {
         s->object.ring->silent++;
@@ -506,7 +506,7 @@ static void on_flush(struct ring_object *object)
         s->output = (struct buffer){0};
     }
     if (s->sending.len > 0) {
-        send_rest(s);
+        send_rest(s, false);
     }
 }
 

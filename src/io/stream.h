@@ -23,7 +23,9 @@ struct stream_ops {
     void (*up)(void *owner);
     /* Bytes arrived, len > 0, borrowed until return. */
     void (*data)(void *owner, const uint8_t *bytes, size_t len);
-    /* All output has been handed to the kernel. May be NULL. */
+    /* All output of a paused stream has been handed to the kernel: for an owner that stopped
+     * reading until there is room. Others are not told: it would cost a turn after each turn that
+     * sent something. May be NULL. */
     void (*drained)(void *owner);
     /* The last callback: the peer closed (error 0), or an errno value: connect failed (ETIMEDOUT
      * after LIMIT_CONNECT ms), reset, … After an error unsent output is lost; after 0, the peer may

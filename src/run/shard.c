@@ -238,7 +238,12 @@ static void turn(struct shard *s)
     if (urgent || s->stopping) {
         ring_flush(s->link_ring); /* else: answers to what arrived leave with the next turn */
     }
-    ring_flush(s->client_ring);
+    if (s->stopping) {
+        ring_flush(s->client_ring);
+    } else {
+        ring_prepare(
+            s->client_ring); /* replies leave with the wait that follows: one system call */
+    }
     post_flush(p->post, s->index);
     s->env.after_gap = false;
 }

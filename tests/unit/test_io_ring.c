@@ -488,6 +488,49 @@ static void gathers_to_the_end(void **state)
     ring_close(ring);
 }
 
+/* A turn that sends is one system call, which waits for what comes next, not for what it sent. */
+static void sends_and_waits_at_once(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct pipe_end ends[20];
+    char bytes[16];
+    for (size_t i = 0; i < 20; i++) {
+        pipe_open(ring, &ends[i]);
+    }
+    ring_wait(ring, 0);
+    for (size_t sending = 1; sending <= 20; sending += 19) {
+        for (size_t i = 0; i < sending; i++) {
+            stream_write(ends[i].stream, "hello", 5);
+        }
+        uint64_t enters = counted(ring).enters;
+        int64_t start = now_us();
+        ring_prepare(ring);
+        (void)ring_wait(ring, 50);
+        assert_true(now_us() - start >= 49000);
+        assert_int_equal(counted(ring).enters - enters, 1);
+        for (size_t i = 0; i < sending; i++) {
+            assert_int_equal(read(ends[i].other, bytes, sizeof bytes), 5);
+            stream_write(ends[i].stream, "again", 5);
+        }
+        /* What arrives meanwhile ends it. */
+        assert_int_equal(write(ends[0].other, "x", 1), 1);
+        start = now_us();
+        ring_prepare(ring);
+        size_t had = ends[0].got;
+        assert_int_equal(ring_wait(ring, 5000), sending + 1);
+        assert_int_equal(ends[0].got, had + 1);
+        assert_true(now_us() - start < 4000000);
+        for (size_t i = 0; i < sending; i++) {
+            assert_int_equal(read(ends[i].other, bytes, sizeof bytes), 5);
+        }
+    }
+    for (size_t i = 0; i < 20; i++) {
+        stream_close(ends[i].stream);
+        close(ends[i].other);
+    }
+    ring_close(ring);
+}
+
 /* Nothing happens for this long but what the ring cannot help seeing. */
 static void stays_asleep(struct ring *ring)
 {
@@ -657,6 +700,7 @@ int main(void)
         cmocka_unit_test(signals_end_the_wait),
         cmocka_unit_test(a_crowd_echoes),
         cmocka_unit_test(gathers_all),
+        cmocka_unit_test(sends_and_waits_at_once),
         cmocka_unit_test(one_send_a_turn),
         cmocka_unit_test(sends_do_not_wake),
         cmocka_unit_test(gathers_to_the_end),

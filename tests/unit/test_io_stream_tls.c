@@ -193,7 +193,12 @@ static void echo_of_every_size(void **ctx)
             assert_memory_equal(back, text, len);
             free(text);
         }
-        turn_until(ring, e.drains > 0);
+        assert_int_equal(e.drains, 0);
+        stream_pause(e.stream); /* who waits for room is told of it */
+        stream_write(e.stream, "late", 4);
+        turn_until(ring, e.drains == 1);
+        assert_int_equal(raw_read(&r, back, 4), 4);
+        stream_resume(e.stream);
         assert_int_equal(ring->counters.handshakes, 1);
         assert_int_equal(ring->shaking, 0);
         end_close(&e);
