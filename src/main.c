@@ -705,6 +705,9 @@ int main(int argc, char **argv)
     fill_tunables(&m.tunables, m.config);
     log_level(m.tunables.log_nothing ? EVENT_WARNING + 1 : m.tunables.loglevel);
     m.process = make_process(&cl, m.config, path);
+    m.process->options.supervised = supervisor == SUPERVISED_SYSTEMD   ? "systemd"
+                                    : supervisor == SUPERVISED_UPSTART ? "upstart"
+                                                                       : "no";
     if (!descriptors_take(&m.process->options, m.config, reason, sizeof reason)) {
         die(reason);
     }

@@ -75,8 +75,9 @@ static void server_section(const struct process *p, ms_t now, struct buffer *out
 #else
     buffer_printf(out, "gcc_version:0.0.0\r\n");
 #endif
-    buffer_printf(out, "process_id:%d\r\nprocess_supervised:no\r\nrun_id:%s\r\ntcp_port:%u\r\n",
-                  p->pid, p->myid.hex, (unsigned)process_shown_port(p));
+    buffer_printf(out, "process_id:%d\r\nprocess_supervised:%s\r\nrun_id:%s\r\ntcp_port:%u\r\n",
+                  p->pid, p->options.supervised ? p->options.supervised : "no", p->myid.hex,
+                  (unsigned)process_shown_port(p));
     put_count(out, "server_time_usec",
               (uint64_t)wall.tv_sec * 1000000 + (uint64_t)wall.tv_nsec / 1000);
     put_count(out, "uptime_in_seconds", (uint64_t)uptime);

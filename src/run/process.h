@@ -56,7 +56,7 @@ struct process_options {
     uint32_t timeout, tcp_keepalive, tcp_backlog; /* seconds, seconds, entries */
     const char *config_file;                      /* absolute */
     const char *executable;
-    bool renamed_commands; /* see admin */
+    const char *supervised; /* who supervises us, for INFO: "no", "systemd", "upstart" */
 };
 
 struct acl_users;

@@ -85,6 +85,7 @@ def test_systemd(world, monkeypatch, kind_of_socket, supervised):
     assert "STATUS=Ready to accept connections" in notified.line("READY=1")
     connect(sentinel.port).close()  # at once: it does listen
     sentinel.wait_answers()
+    assert sentinel.info("server")["process_supervised"] == "systemd"
     with open(pidfile) as file:
         assert int(file.read()) == sentinel.pid
     sentinel.child.terminate()
@@ -97,6 +98,8 @@ def test_supervisor_that_is_not_there(world, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     sentinel = world.sentinel("s1", MONITOR + ["supervised systemd"]).start(record=False)
     sentinel.wait_log("systemd supervision error: NOTIFY_SOCKET not found!")
+    sentinel.wait_answers()
+    assert sentinel.info("server")["process_supervised"] == "no"
 
 
 def test_upstart(world, monkeypatch):
@@ -108,6 +111,7 @@ def test_upstart(world, monkeypatch):
                "it has stopped itself")
     sentinel.resume()
     sentinel.wait_answers()
+    assert sentinel.info("server")["process_supervised"] == "upstart"
 
 
 @pytest.mark.vedette_only
