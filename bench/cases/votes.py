@@ -62,8 +62,11 @@ class Asker:
         if not data:
             raise lab.LabError("vedette closed a connection that asked for votes")
         data = self.rest + data
-        whole = data.rfind(b"*3\r\n")  # the last answer may be cut: it is counted next time
-        whole = max(whole, 0) if data.count(b"\r\n", whole) < 5 else len(data)
+        # Five lines an answer; what is behind the last whole one waits.
+        whole = max(data.rfind(b"*3\r\n"), 0)
+        lines = data[whole:].split(b"\r\n", 5)
+        if len(lines) == 6:
+            whole = len(data) - len(lines[5])
         if data.startswith(b"-"):
             raise lab.LabError("no vote: %r" % data[:80])
         self.rest = data[whole:]
