@@ -21,13 +21,25 @@ class Interrupted(Exception):
     """Ctrl-C or SIGTERM."""
 
 
+def cores(text):
+    """"0,2-3" → {0, 2, 3}; a ValueError for anything else, and for cores that are not ours."""
+    found = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    if not found or not found <= os.sched_getaffinity(0):
+        raise ValueError(text)
+    return found
+
+
 def pinning(text):
-    """"0/1" → the cores of the sentinels and those of everything else, as taskset wants them."""
-    sentinels, slash, others = text.partition("/")
-    if not slash or not all(part and set(part) <= set("0123456789,-")
-                            for part in (sentinels, others)):
-        raise argparse.ArgumentTypeError("two lists of cores, e.g. 0/1 or 0-1/2-3")
-    return sentinels, others
+    """"0/1" → the cores of the sentinels, as taskset wants them, and those of everything else."""
+    sentinels, _, others = text.partition("/")
+    try:
+        cores(sentinels)
+        return sentinels, sorted(cores(others))
+    except ValueError:
+        raise argparse.ArgumentTypeError("two lists of cores that there are, e.g. 0/1 or 0-1/2-3")
 
 
 def common_options(parser):
@@ -48,7 +60,7 @@ def common_options(parser):
     parser.add_argument("--patience", type=float, metavar="S",
                         help="give up waiting for one thing after this (400; 60 with --quick)")
     parser.add_argument("--pin", type=pinning, metavar="A/B",
-                        help="run sentinels on the cores A and the fleet on the cores B")
+                        help="run sentinels on the cores A and everything else on B, e.g. 0/1")
     parser.add_argument("--out", default=os.path.join(harness.BENCH, "results"), metavar="FOLDER",
                         help="where the results' folder is made (bench/results)")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
@@ -222,6 +234,8 @@ def main():
     if not planned:
         return 1
     lab.raise_file_limit()
+    if chosen.pin:
+        os.sched_setaffinity(0, chosen.pin[1])  # what is started inherits it
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     results = report.Results(chosen.out, chosen.what, chosen.programs, {

@@ -146,7 +146,7 @@ def test_plan_and_bad_options(tmp_path):
     assert code == 0 and "rounds, about" in text and not os.listdir(str(tmp_path))
     for arguments in (["nothing"], ["all", "--only", "nothing"], ["steady", "--masters", "0"],
                       ["steady", "--rounds", "0"], ["failure", "--scenarios", "nothing"],
-                      ["steady", "--pin", "x"]):
+                      ["steady", "--pin", "x"], ["steady", "--pin", "0/5000"]):
         assert compare(*arguments)[0] == 2, arguments
 
 

@@ -158,7 +158,6 @@ class FleetSession:
         self.fleet = lab.Fleet(built("fleet"), context.lab.subdirectory("fleet"), masters,
                                down_after=chosen.down_after,
                                failover_timeout=failover_timeout or chosen.failover_timeout)
-        self.fleet.cores = chosen.pin and chosen.pin[1]
         context.lab.add(self.fleet)
         lines = extra_lines + self.fleet.conf_lines()
         self.sentinels = [context.sentinel("sentinel %d" % (k + 1), path, lines)
