@@ -110,13 +110,18 @@ static bool number_line(const struct config_group *group, const char *option, ui
     return true;
 }
 
-/* As stock: the name only where names are announced. Not before it is resolved, though: stock
- * writes nothing in its place, and cannot load its own file. */
+/* As stock: the name only where names are announced. Not before it is resolved, though, nor where
+ * names are not resolved (any more): stock writes nothing in the place of the one and the name of
+ * the other, and cannot load its own file. */
+static const char *shown_host(const struct config *cfg, const struct address *addr)
+{
+    return address_host(addr, cfg->announce_hostnames && cfg->resolve_hostnames);
+}
+
 static void put_address(const struct config *cfg, const struct address *addr,
                         struct config_text *out)
 {
-    config_text_printf(out, "%s %u", address_host(addr, cfg->announce_hostnames),
-                       (unsigned)addr->port);
+    config_text_printf(out, "%s %u", shown_host(cfg, addr), (unsigned)addr->port);
 }
 
 static bool monitor_line(const struct config *cfg, const struct config_group *group,
@@ -556,8 +561,7 @@ static void put_host(const struct config *cfg, const struct config_group *group,
                                  : option == OPTION_KNOWN_REPLICA  ? &group->replicas[index]
                                  : option == OPTION_KNOWN_SENTINEL ? &group->sentinels[index].addr
                                                                    : NULL;
-    if (addr != NULL && addr->host != NULL &&
-        address_host(addr, cfg->announce_hostnames) == addr->ip) {
+    if (addr != NULL && addr->host != NULL && shown_host(cfg, addr) == addr->ip) {
         config_text_printf(out, " @%s", addr->host->text);
     }
 }

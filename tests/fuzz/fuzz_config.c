@@ -93,8 +93,10 @@ static void check_round_trip(struct config *cfg)
 
     config_render(cfg, &text);
     struct config *loaded = config_load_text("/f", text.data, text.len, 0, NULL, true, &err);
-    if (loaded == NULL) { /* only the bounds of a line may refuse it */
-        assert(strcmp(err.reason, "The line is too long") == 0);
+    if (loaded == NULL) { /* only the bounds of a line may refuse it, or a name without an IP */
+        assert(strcmp(err.reason, "The line is too long") == 0 ||
+               (!cfg->resolve_hostnames &&
+                strcmp(err.reason, "Can't resolve instance hostname.") == 0));
     } else {
         assert(loaded->group_count == cfg->group_count);
         assert(loaded->current_epoch == cfg->current_epoch);

@@ -87,10 +87,32 @@ static void names_and_what_they_stood_for(void **ctx)
     config_free(cfg);
 }
 
+/* With names resolved no more, none is written: the next start could not read its own file. */
+static void resolving_is_turned_off(void **ctx)
+{
+    struct config *cfg = must_load("sentinel resolve-hostnames yes\n"
+                                   "sentinel announce-hostnames yes\n"
+                                   "sentinel monitor m1 db1.x 6379 2\n");
+    apply(cfg, "sentinel config-epoch m1 0 10.0.0.1 6379 @db1.x");
+    apply(cfg, "sentinel known-replica m1 10.0.0.2 6379 @db2.x");
+    char *text = render(cfg);
+    assert_non_null(strstr(text, "sentinel monitor m1 db1.x 6379 2\n"));
+    assert_non_null(strstr(text, "sentinel known-replica m1 db2.x 6379\n"));
+    free(text);
+    apply(cfg, "sentinel resolve-hostnames no");
+    text = render(cfg);
+    assert_non_null(strstr(text, "sentinel monitor m1 10.0.0.1 6379 2\n"));
+    assert_non_null(strstr(text, "sentinel known-replica m1 10.0.0.2 6379\n"));
+    config_free(must_load(text));
+    free(text);
+    config_free(cfg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_what_they_stood_for),
+        cmocka_unit_test(resolving_is_turned_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
