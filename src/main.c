@@ -708,7 +708,7 @@ int main(int argc, char **argv)
     m.process->options.supervised = supervisor == SUPERVISED_SYSTEMD   ? "systemd"
                                     : supervisor == SUPERVISED_UPSTART ? "upstart"
                                                                        : "no";
-    if (!descriptors_take(&m.process->options, m.config, reason, sizeof reason)) {
+    if (!descriptors_take(m.process, m.config, reason, sizeof reason)) {
         die(reason);
     }
     load_certificates(&m);

@@ -315,6 +315,12 @@ static void vedette_section(const struct admin *a, const struct info_sums *sums,
     put_count(out, "vedette_replicas", s->replicas);
     put_count(out, "vedette_sentinels", s->sentinels);
     put_count(out, "vedette_links", s->links);
+    put_count(out, "vedette_links_direct", s->links_direct);
+    put_count(out, "vedette_links_direct_max", s->links_direct_most);
+    put_count(out, "vedette_links_normal",
+              atomic_load_explicit(&p->links_normal.used, memory_order_relaxed));
+    put_count(out, "vedette_links_normal_max", p->links_normal.most);
+    put_count(out, "vedette_links_refused", s->links_refused);
     put_count(out, "vedette_turns", s->turns);
     put_count(out, "vedette_link_commands", s->link_commands);
     put_count(out, "vedette_link_replies", s->link_replies);
@@ -378,6 +384,9 @@ static void add_counters(struct shard_counters *to, const struct shard_counters 
     to->handshakes_failed += from->handshakes_failed;
     to->handshakes_refused += from->handshakes_refused;
     to->links += from->links;
+    to->links_direct += from->links_direct;
+    to->links_direct_most += from->links_direct_most;
+    to->links_refused += from->links_refused;
     to->groups += from->groups;
     to->replicas += from->replicas;
     to->sentinels += from->sentinels;

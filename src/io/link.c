@@ -458,10 +458,7 @@ struct link *link_open(struct ring *ring, const struct link_options *options,
     l->pending = l->few;
     l->pending_cap = PENDING_INLINE;
     link_set_pending_max(l, options->pending_max);
-    l->stream =
-        options->refuse != 0
-            ? stream_refuse(ring, &options->to, options->refuse, &stream_ops, l)
-            : stream_connect_tls(ring, &options->to, options->bind, options->tls, &stream_ops, l);
+    l->stream = stream_connect_tls(ring, &options->to, options->bind, options->tls, &stream_ops, l);
     greet(l, options);
     return l;
 }

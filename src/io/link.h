@@ -37,7 +37,6 @@ struct link_options {
     enum link_kind kind;
     bool peer;            /* to a sentinel: for counting only */
     struct tls *tls;      /* NULL: plain; borrowed as long as the ring lives */
-    int refuse;           /* 0; or the errno value it fails with, without being opened */
     unsigned pending_max; /* unanswered commands; 0: LIMIT_LINK_PENDING. A link shared by groups
                              may have that many for each (protocol.md §1) */
     /* The name to send for AUTH, CLIENT, PING, SUBSCRIBE (rename-command); NULL: as they are. */

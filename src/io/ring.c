@@ -209,6 +209,7 @@ void ring_init(struct ring *ring, const struct ring_backend *backend,
     ring->backend = backend;
     ring->woken = options->woken;
     ring->woken_ctx = options->woken_ctx;
+    ring->budget = options->budget;
     heap_init(&ring->timers);
 }
 

@@ -20,6 +20,8 @@
 
 #include "rules/types.h"
 
+#include <stdatomic.h>
+
 struct ring;
 
 /* What is behind every ring that is opened from now on, in the whole process; RING_URING until the
@@ -29,8 +31,15 @@ void ring_choose(enum ring_kind kind);
 /* "io_uring" or "epoll". Static. */
 const char *ring_chosen(void);
 
+/* Normal descriptors that outgoing connections may take: beyond, stream_connect fails with EMFILE.
+ * Shared by rings of any threads; outlives them. */
+struct ring_budget {
+    atomic_uint used;
+    unsigned most; /* fixed before the first ring is opened */
+};
+
 /* Zeroed: the bounds of limits.h and the best setup the kernel takes. Tests make them small. epoll
- * knows buffer_size (0: LIMIT_READ) and woken only. */
+ * knows buffer_size (0: LIMIT_READ), woken and budget only. */
 struct ring_options {
     unsigned submissions;   /* entries, a power of two; 0: LIMIT_SQ */
     unsigned completions;   /* entries, a power of two; 0: LIMIT_CQ */
@@ -39,6 +48,11 @@ struct ring_options {
     unsigned buffers_first; /* how many it starts with; 0: LIMIT_BUFFERS_FIRST */
     unsigned buffer_size;   /* bytes; 0: LIMIT_BUFFER */
     bool plain;             /* no SINGLE_ISSUER, no DEFER_TASKRUN */
+    /* Places for direct descriptors, which outgoing connections take as long as there are some:
+     * such a socket is known to this ring alone and counts in no RLIMIT_NOFILE. At most the soft
+     * limit of RLIMIT_NOFILE is granted (ring_counters.direct_most); 0: none. */
+    unsigned direct;
+    struct ring_budget *budget; /* for the normal descriptors of the others; NULL: no bound */
     /* Called in ring_wait and ring_gather after the kernel came back and before any callback runs:
      * the owner reads its clock there, so that a gap is noticed before anything that arrived in it
      * is dispatched (design.md §4.12). NULL: nothing. */
@@ -102,17 +116,20 @@ struct ring_counters {
     uint64_t receives, receive_bytes;
     uint64_t connects, connect_failures, connect_timeouts;
     uint64_t accepts, accept_failures;
-    uint64_t refused;           /* connections turned away for want of file descriptors */
-    uint64_t rearmed;           /* multishot requests that ended and were started again */
-    uint64_t no_buffers;        /* receives that found no provided buffer */
-    uint64_t cq_overflows;      /* times the kernel had to keep completions back */
-    uint64_t sq_full;           /* times a submission needed another to go first */
+    uint64_t refused;      /* connections turned away, or not made, for want of file descriptors */
+    uint64_t rearmed;      /* multishot requests that ended and were started again */
+    uint64_t no_buffers;   /* receives that found no provided buffer */
+    uint64_t cq_overflows; /* times the kernel had to keep completions back */
+    uint64_t sq_full;      /* times a submission needed another to go first */
     uint64_t interrupted, busy; /* EINTR; EAGAIN and EBUSY of the system call */
     uint64_t handshakes,
         handshake_failures;      /* TLS, incoming and outgoing; time-outs are failures */
     uint64_t handshakes_refused; /* beyond LIMIT_TLS_PENDING */
-    uint32_t buffers;            /* provided buffers now */
-    uint32_t objects;            /* streams, listeners, watches alive, closing ones included */
+    uint64_t direct_full;        /* connections that found no place for a direct descriptor */
+    uint32_t direct_most; /* places for direct descriptors; 0: the kernel refused, or epoll */
+    uint32_t direct;      /* of them in use, or not known to be free yet */
+    uint32_t buffers;     /* provided buffers now */
+    uint32_t objects;     /* streams, listeners, watches alive, closing ones included */
 };
 void ring_counters(const struct ring *ring, struct ring_counters *out);
 /* What the kernel granted, for INFO and the log: "io_uring (single issuer, deferred)", "epoll" or

@@ -289,6 +289,16 @@ static void poller_close(struct ring *ring, int fd)
     close(fd); /* nobody wants anything of it any more: epoll has forgotten it */
 }
 
+static void poller_shutdown(struct ring *ring, int fd)
+{
+    (void)shutdown(fd, SHUT_WR);
+}
+
+static int poller_direct(struct ring *ring, int fd)
+{
+    return fd; /* io_uring alone has such a thing */
+}
+
 static void poller_submit(struct ring *ring)
 {
     /* Every request left when it was made. */
@@ -471,6 +481,8 @@ static const struct ring_backend epoll_backend = {
     .connect = poller_connect,
     .cancel = poller_cancel,
     .close = poller_close,
+    .shutdown = poller_shutdown,
+    .direct = poller_direct,
     .enter = poller_enter,
     .submit = poller_submit,
     .free = poller_free,

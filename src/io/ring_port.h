@@ -23,6 +23,7 @@ enum ring_op {
     RING_OP_CONNECT,
     RING_OP_ACCEPT, /* goes on */
     RING_OP_POLL,   /* goes on */
+    RING_OP_FREED,  /* the backend's own: a direct descriptor is free again (handle: which) */
 };
 
 struct ring_event {
@@ -72,6 +73,10 @@ struct handle_list {
     size_t count, cap;
 };
 
+/* A descriptor with this bit is a direct one: the rest is its place in the table of its ring, the
+ * only one where it means anything. Normal descriptors never come near it. */
+#define RING_DIRECT 0x40000000
+
 struct ring_backend {
     const char *(*describe)(const struct ring *ring);
     /* Requests. They leave with the next enter or submit at the latest, in the order they were made
@@ -94,6 +99,12 @@ struct ring_backend {
     /* The request still completes, with whatever comes first. */
     void (*cancel)(struct ring *ring, uint64_t handle, enum ring_op op);
     void (*close)(struct ring *ring, int fd);
+    /* Closes the sending half. */
+    void (*shutdown)(struct ring *ring, int fd);
+    /* Takes the socket behind fd into the ring's table: returns its direct descriptor, for the
+     * requests above to name; fd stays the caller's. Where the backend has no table, it is full or
+     * the kernel refuses: fd, unchanged. */
+    int (*direct)(struct ring *ring, int fd);
     /* Submits, waits for a completion for at most timeout_ns (0: no waiting; negative: for good),
      * calls ring_came_back, then ring_dispatch for each. Silent ones that were there before, and
      * sends that were not patient, do not end the wait. Returns how many were dispatched. */
@@ -121,6 +132,7 @@ struct ring { /* first member of the backend's */
     void *woken_ctx;
     void *reader; /* of link.c: one redisReader for all links */
     void (*reader_free)(void *reader);
+    struct ring_budget *budget; /* NULL: none */
     struct ring_counters counters;
     struct buffer spare[RING_SPARES]; /* empty ones with memory, for streams' output */
     unsigned spare_count;

@@ -46,6 +46,10 @@ struct uring {
     unsigned limit, withheld_count;
     unsigned used, most_used, looks; /* buffers filled in this turn; the most of the last turns */
     bool *withheld;                  /* [buffers_max] */
+    /* The table of direct descriptors: places from `places_fresh` on were never used, those in
+     * `places` are free again. */
+    uint32_t *places; /* [base.counters.direct_most] */
+    uint32_t places_count, places_fresh;
     /* Completions copied out and not yet dispatched: a FIFO that grows. */
     struct completion *copied;
     uint32_t copied_first, copied_count, copied_cap; /* cap: a power of two */
@@ -206,6 +210,8 @@ static void more_buffers(struct uring *u)
     }
 }
 
+static void place_closed(struct uring *u, uint32_t place, int result);
+
 static void dispatch(struct uring *u, const struct completion *c)
 {
     struct ring_event event = {
@@ -221,6 +227,10 @@ static void dispatch(struct uring *u, const struct completion *c)
     }
     if (event.op == RING_OP_RECV && c->result == -ENOBUFS) {
         more_buffers(u);
+    }
+    if (event.op == RING_OP_FREED) {
+        place_closed(u, HANDLE_SLOT(c->tag), c->result);
+        event.op = RING_OP_IGNORE;
     }
     ring_dispatch(&u->base, c->tag & (((uint64_t)1 << TAG_OP_SHIFT) - 1), &event);
     if (has_buffer) {
@@ -286,10 +296,20 @@ static void tag(struct io_uring_sqe *sqe, uint64_t handle, enum ring_op op)
     sqe->user_data = (uint64_t)op << TAG_OP_SHIFT | handle;
 }
 
+/* After io_uring_prep_*. */
+static void name_fd(struct io_uring_sqe *sqe, int fd)
+{
+    if ((fd & RING_DIRECT) != 0) {
+        sqe->fd = fd & ~RING_DIRECT;
+        sqe->flags |= IOSQE_FIXED_FILE;
+    }
+}
+
 static void uring_recv(struct ring *ring, uint64_t handle, int fd)
 {
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    name_fd(sqe, fd);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     tag(sqe, handle, RING_OP_RECV);
@@ -301,6 +321,7 @@ static void uring_recv_once(struct ring *ring, uint64_t handle, int fd)
 {
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
     io_uring_prep_recv(sqe, fd, NULL, LIMIT_BUFFER, 0);
+    name_fd(sqe, fd);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     tag(sqe, handle, RING_OP_RECV);
@@ -329,6 +350,7 @@ static void uring_send(struct ring *ring, uint64_t handle, int fd, const uint8_t
     struct io_uring_sqe *sqe = sqe_get(u);
     io_uring_prep_send(sqe, fd, bytes, len < SEND_MOST ? len : SEND_MOST,
                        MSG_NOSIGNAL | (patient ? MSG_WAITALL : MSG_DONTWAIT));
+    name_fd(sqe, fd);
     tag(sqe, handle, RING_OP_SEND);
     if (!patient) {
         sqe->user_data |= TAG_PROMPT;
@@ -341,6 +363,7 @@ static void uring_connect(struct ring *ring, uint64_t handle, int fd,
 {
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
     io_uring_prep_connect(sqe, fd, address, len);
+    name_fd(sqe, fd);
     tag(sqe, handle, RING_OP_CONNECT);
 }
 
@@ -352,8 +375,93 @@ static void uring_cancel(struct ring *ring, uint64_t handle, enum ring_op op)
     tag(sqe, 0, RING_OP_IGNORE);
 }
 
+static void uring_shutdown(struct ring *ring, int fd)
+{
+    if ((fd & RING_DIRECT) == 0) {
+        (void)shutdown(fd, SHUT_WR);
+        return;
+    }
+    /* The kernel hands it to a worker thread of its own: rare enough for links, which mostly just
+     * close. A close behind it may come first; the worker still has the socket then. */
+    struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
+    io_uring_prep_shutdown(sqe, fd, SHUT_WR);
+    name_fd(sqe, fd);
+    tag(sqe, 0, RING_OP_IGNORE);
+}
+
+/* --- direct descriptors -------------------------------------------------------------------------
+ * A place is taken from here and given back when the kernel says that its close is done: by then it
+ * has issued whatever was submitted before and named the place, so nothing that was meant for the
+ * former socket reaches the next one. (What had begun goes on with the former socket, and completes
+ * under the handle of its former owner.)
+ */
+static void place_close(struct uring *u, uint32_t place)
+{
+    struct io_uring_sqe *sqe = sqe_get(u);
+    io_uring_prep_close_direct(sqe, place);
+    tag(sqe, place, RING_OP_FREED);
+}
+
+static void place_closed(struct uring *u, uint32_t place, int result)
+{
+    if (result == -ENOMEM) {
+        place_close(u, place); /* until Linux 6.12 even this needs memory */
+        return;
+    }
+    assert(result == 0 && u->places_count < u->places_fresh);
+    u->places[u->places_count++] = place;
+    u->base.counters.direct--;
+}
+
+static int uring_direct(struct ring *ring, int fd)
+{
+    struct uring *u = uring_of(ring);
+    struct ring_counters *counters = &ring->counters;
+    uint32_t place;
+    if (counters->direct == counters->direct_most) {
+        counters->direct_full += counters->direct_most > 0;
+        return fd;
+    }
+    place = u->places_count > 0 ? u->places[u->places_count - 1] : u->places_fresh;
+    if (io_uring_register_files_update(&u->io, place, &fd, 1) != 1) {
+        counters->direct_full++;
+        return fd;
+    }
+    if (u->places_count > 0) {
+        u->places_count--;
+    } else {
+        u->places_fresh++;
+    }
+    counters->direct++;
+    return RING_DIRECT | (int)place;
+}
+
+/* Without a table all descriptors are normal ones: the owner's budget tells when they run out. */
+static void setup_places(struct uring *u, unsigned wanted)
+{
+    struct rlimit limit;
+    /* liburing raises the limit of the whole process where it is too low for the table. */
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    unsigned most = wanted < limit.rlim_cur ? wanted : (unsigned)limit.rlim_cur;
+    most = most < LIMIT_DIRECT ? most : LIMIT_DIRECT;
+    if (most == 0 || io_uring_register_files_sparse(&u->io, most) != 0) {
+        return;
+    }
+    u->places = malloc(most * sizeof *u->places); /* touched as it is used */
+    if (u->places == NULL) {
+        abort();
+    }
+    u->base.counters.direct_most = most;
+}
+
 static void uring_close_fd(struct ring *ring, int fd)
 {
+    if ((fd & RING_DIRECT) != 0) {
+        place_close(uring_of(ring), (uint32_t)(fd & ~RING_DIRECT));
+        return;
+    }
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
     io_uring_prep_close(sqe, fd);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -443,6 +551,7 @@ static void uring_free(struct ring *ring)
     }
     free(u->copied);
     free(u->withheld);
+    free(u->places);
     free(u);
 }
 
@@ -456,6 +565,8 @@ static const struct ring_backend uring_backend = {
     .connect = uring_connect,
     .cancel = uring_cancel,
     .close = uring_close_fd,
+    .shutdown = uring_shutdown,
+    .direct = uring_direct,
     .enter = uring_enter,
     .submit = uring_submit,
     .free = uring_free,
@@ -589,5 +700,6 @@ struct ring *uring_open(const struct ring_options *options, char *error, size_t 
     }
     /* Saves a descriptor look-up in each enter; does no harm when refused. */
     (void)io_uring_register_ring_fd(&u->io);
+    setup_places(u, options->direct);
     return &u->base;
 }

@@ -84,6 +84,10 @@ static void shut(struct stream *s)
             ring->backend->close(ring, s->fd); /* in this order: they name the descriptor */
             s->fd = -1;
         }
+        if (s->counted) {
+            s->counted = false;
+            atomic_fetch_sub_explicit(&ring->budget->used, 1, memory_order_relaxed);
+        }
         buffer_free(&s->output);
         stream_tls_shut(s);
         drop_held(s);
@@ -111,7 +115,7 @@ static void linger_on(struct stream *s)
     }
     if (!s->half_closed) {
         s->half_closed = true;
-        (void)shutdown(s->fd, SHUT_WR);
+        s->object.ring->backend->shutdown(s->object.ring, s->fd);
     }
     if (s->peer_ended || s->object.ring->lingering > LIMIT_LINGERERS) {
         shut(s);
@@ -353,15 +357,15 @@ static void complete_send(struct stream *s, int result)
     }
 }
 
-static void read_addresses(struct stream *s, bool peer_too)
+static void read_addresses(struct stream *s, int fd, bool peer_too)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
-    if (getsockname(s->fd, (struct sockaddr *)&address, &len) == 0) {
+    if (getsockname(fd, (struct sockaddr *)&address, &len) == 0) {
         (void)sockaddr_read(&address, &s->local);
     }
     len = sizeof address;
-    if (peer_too && getpeername(s->fd, (struct sockaddr *)&address, &len) == 0) {
+    if (peer_too && getpeername(fd, (struct sockaddr *)&address, &len) == 0) {
         (void)sockaddr_read(&address, &s->peer);
     }
 }
@@ -397,7 +401,9 @@ static void complete_connect(struct stream *s, int result)
         return;
     }
     ring_set_timer(&s->object, MS_NEVER);
-    read_addresses(s, false);
+    if ((s->fd & RING_DIRECT) == 0) {
+        read_addresses(s, s->fd, false); /* of others: by start_connecting */
+    }
     if (s->tls != NULL) {
         stream_tls_begin(s);
     } else {
@@ -580,7 +586,9 @@ static int prepare(struct stream *s, const struct address *to, const struct addr
     /* In blocking mode: the ring waits by itself, and takes O_NONBLOCK for "do not wait". */
     s->fd = socket(s->target->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (s->fd < 0) {
-        return errno;
+        int error = errno;
+        s->object.ring->counters.refused += error == EMFILE || error == ENFILE;
+        return error;
     }
     set_tcp_options(s->fd, KEEPALIVE_IDLE);
     if (from != NULL) {
@@ -591,6 +599,49 @@ static int prepare(struct stream *s, const struct address *to, const struct addr
         }
     }
     return 0;
+}
+
+/* A direct descriptor where the ring has one to give, else a normal one within the budget. Returns
+ * 0 or an errno value; the normal descriptor stays open. */
+static int take_place(struct stream *s)
+{
+    struct ring *ring = s->object.ring;
+    int normal = s->fd;
+    s->fd = ring->backend->direct(ring, normal);
+    if (s->fd != normal || ring->budget == NULL) {
+        return 0;
+    }
+    if (atomic_fetch_add_explicit(&ring->budget->used, 1, memory_order_relaxed) >=
+        ring->budget->most) {
+        atomic_fetch_sub_explicit(&ring->budget->used, 1, memory_order_relaxed);
+        ring->counters.refused++;
+        close(normal); /* now, not with the next turn: it is not ours to have */
+        s->fd = -1;
+        return EMFILE;
+    }
+    s->counted = true;
+    return 0;
+}
+
+static void start_connecting(struct stream *s, socklen_t len, int normal)
+{
+    struct ring *ring = s->object.ring;
+    s->connects = true;
+    ring_set_timer(&s->object, clock_now() + LIMIT_CONNECT);
+    ring->backend->connect(ring, s->object.handle, s->fd, (struct sockaddr *)s->target, len);
+    if (s->fd == normal) {
+        return;
+    }
+    /* A direct descriptor cannot be asked for its address (before Linux 6.19), so the normal one is
+     * asked before it goes. The kernel chooses the address as the connect begins, which it has once
+     * it is submitted. So no connection holds a normal descriptor while it waits for the other
+     * side, and any number of hosts may hang. */
+    ring->backend->submit(ring);
+    read_addresses(s, normal, false);
+    if (strcmp(s->local.ip, "0.0.0.0") == 0 || strcmp(s->local.ip, "::") == 0) {
+        s->local = (struct address){0}; /* it has failed already */
+    }
+    close(normal);
 }
 
 struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
@@ -604,28 +655,17 @@ struct stream *stream_connect_tls(struct ring *ring, const struct address *to,
     s->peer = *to;
     ring->counters.connects++;
     s->error = prepare(s, to, bind_or_null, &len);
+    int normal = s->fd;
+    if (s->error == 0) {
+        s->error = take_place(s);
+    }
     if (s->error != 0) {
         ring->counters.connect_failures++;
         s->ended = true;
         stream_mark_later(s);
         return s;
     }
-    s->connects = true;
-    ring_set_timer(&s->object, clock_now() + LIMIT_CONNECT);
-    ring->backend->connect(ring, s->object.handle, s->fd, (struct sockaddr *)s->target, len);
-    return s;
-}
-
-struct stream *stream_refuse(struct ring *ring, const struct address *to, int error,
-                             const struct stream_ops *ops, void *owner)
-{
-    struct stream *s = stream_new(ring, ops, owner);
-    s->state = STREAM_CONNECTING;
-    s->peer = *to;
-    s->error = error;
-    s->ended = true;
-    ring->counters.connect_failures++;
-    stream_mark_later(s);
+    start_connecting(s, len, normal);
     return s;
 }
 
@@ -645,7 +685,7 @@ struct stream *stream_adopt_tls(struct ring *ring, int fd, unsigned keepalive, s
     s->stranger = true;
     s->fd = fd;
     set_tcp_options(fd, keepalive);
-    read_addresses(s, true);
+    read_addresses(s, fd, true);
     stream_tls_attach(s, tls, TLS_SERVER);
     if (tls != NULL && ring->shaking >= LIMIT_TLS_PENDING) {
         ring->counters.handshakes_refused++;
@@ -710,6 +750,7 @@ void stream_resume(struct stream *s)
 
 void stream_move(struct stream *s, struct ring *ring)
 {
+    assert((s->fd & RING_DIRECT) == 0 || s->fd < 0);
     if (s->state == STREAM_UP && !s->ended && ring != s->object.ring) {
         s->moves_to = ring;
         stream_cancel_receive(s);
@@ -742,7 +783,7 @@ void stream_close_after_flush(struct stream *s)
 bool stream_local(const struct stream *s, struct address *out)
 {
     *out = s->local;
-    return s->local.ip[0] != '\0';
+    return s->local.ip[0] != '\0' && s->state != STREAM_CONNECTING;
 }
 
 bool stream_peer(const struct stream *s, struct address *out)

@@ -40,15 +40,12 @@ struct stream_ops {
 
 /* Starts connecting, at most LIMIT_CONNECT ms. bind_or_null: the source address (its port is
  * usually 0). TCP_NODELAY and SO_KEEPALIVE are set. Never fails in the call: down() tells later. A
- * malformed address or port 0 gives down(EINVAL). Output may be written at once; it leaves when
+ * malformed address or port 0 gives down(EINVAL), descriptors that have run out (also
+ * ring_options.budget) down(EMFILE). Output may be written at once; it leaves when
  * connected. */
 struct stream *stream_connect(struct ring *ring, const struct address *to,
                               const struct address *bind_or_null, const struct stream_ops *ops,
                               void *owner);
-
-/* A stream that fails with this error, told by down() as stream_connect would. */
-struct stream *stream_refuse(struct ring *ring, const struct address *to, int error,
-                             const struct stream_ops *ops, void *owner);
 
 /* Takes a connected stream socket in blocking mode (TCP; others have no addresses) and starts
  * reading. up() is
@@ -84,8 +81,9 @@ void stream_pause(struct stream *s);
 void stream_resume(struct stream *s); /* data() again, from the next ring_wait or ring_gather on */
 bool stream_paused(const struct stream *s);
 
-/* Goes on on another ring of the same thread, as soon as the kernel holds nothing of it on the
- * present one. Nothing is lost, order is kept. Until then callbacks come from the old ring. */
+/* An adopted stream goes on on another ring of the same thread, as soon as the kernel holds nothing
+ * of it on the present one. Nothing is lost, order is kept. Until then callbacks come from the old
+ * ring. */
 void stream_move(struct stream *s, struct ring *ring);
 
 /* Closes; no callback afterwards. Safe in every callback of this or another stream. Unsent output

@@ -41,6 +41,7 @@ struct stream {
     bool ended : 1;             /* down() is due, once what is held has been delivered */
     bool peer_ended : 1;        /* lingering: nothing more will arrive */
     bool half_closed : 1;       /* lingering: our sending half is closed */
+    bool counted : 1;           /* in ring.budget */
     struct address local, peer; /* ip empty: unknown */
 };
 

@@ -99,8 +99,11 @@
 #define LIMIT_LINGERERS     256 /* such streams of a ring; further ones do not wait for the peer */
 #define LIMIT_ACCEPT_PAUSE  100 /* ms without accepting when descriptors have run out */
 #define LIMIT_SLOTS         (1024 * 1024) /* streams, listeners and watches of a ring */
-#define LIMIT_LINE          8192          /* bytes of a line of configuration or journal */
-#define LIMIT_CONFIG_FILE   (256 * 1024 * 1024)
+#define LIMIT_DIRECT                                                                               \
+    (1024 * 1024) /* direct descriptors of a ring, the kernel's bound; beyond: normal ones */
+#define LIMIT_DIRECT_FIRST 16384 /* of them at least, where RLIMIT_NOFILE allows that */
+#define LIMIT_LINE         8192  /* bytes of a line of configuration or journal */
+#define LIMIT_CONFIG_FILE  (256 * 1024 * 1024)
 
 /* --- TLS: handshakes never stall a shard ----------------------------------------------------- */
 #define LIMIT_TLS_WORK 2 /* ms of handshake steps a turn of a ring; the rest waits in its order */

@@ -46,6 +46,16 @@ static uint64_t hash_name(const char *name, size_t len)
     return h ^ (h >> 29);
 }
 
+static unsigned owner_of(uint64_t hash, unsigned shards)
+{
+    return (unsigned)((hash >> 17) % shards);
+}
+
+unsigned directory_owner_of(const char *name, unsigned shards)
+{
+    return owner_of(hash_name(name, strlen(name)), shards);
+}
+
 struct directory *directory_new(unsigned shards)
 {
     assert(shards > 0 && shards <= LIMIT_SHARDS);
@@ -131,7 +141,7 @@ uint32_t directory_add(struct directory *d, const char *name)
     if (e->name == NULL) {
         return DIRECTORY_NONE;
     }
-    e->owner = (unsigned)((h >> 17) % d->shards);
+    e->owner = owner_of(h, d->shards);
     /* The entry is whole before the count, and the count before the name, can be seen. */
     atomic_store_explicit(&d->count, gid + 1, memory_order_release);
     while (atomic_load_explicit(&d->names[h & (NAME_SLOTS - 1)], memory_order_relaxed) != 0) {

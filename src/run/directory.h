@@ -30,6 +30,8 @@ uint32_t directory_count(const struct directory *d);
 /* Immutable; valid for the directory's life. */
 const char *directory_name(const struct directory *d, uint32_t gid);
 unsigned directory_owner(const struct directory *d, uint32_t gid); /* shard */
+/* The same of any name. */
+unsigned directory_owner_of(const char *name, unsigned shards);
 
 /* A consistent copy of what the owner last published; false (view untouched) while the group is
  * not monitored. */

@@ -6,6 +6,7 @@
 
 #include "io/mailbox.h"
 #include "io/resolver.h"
+#include "io/ring.h"
 #include "io/tls.h"
 #include "rules/event.h"
 #include "run/directory.h"
@@ -47,8 +48,8 @@ struct process_options {
     char requirepass[512];      /* empty: none */
     bool protected_mode;
     bool deny_scripts_reconfig;
-    uint32_t maxclients;     /* clients, all shards together; links have descriptors of their own */
-    uint32_t links_most;     /* links to servers and sentinels, all shards together */
+    uint32_t maxclients;     /* clients, all shards together; links_normal is for the links */
+    uint32_t links_direct;   /* direct descriptors of each shard's links (ring_options.direct) */
     int unix_fd;             /* listening unixsocket, the first shard's; -1: none */
     const char *unix_socket; /* its path; NULL: none */
     struct output_limit normal_output, pubsub_output;
@@ -73,7 +74,7 @@ struct process_counters {
     atomic_uint denials_mailed;                                /* on their way to main */
     atomic_uint clients;
     atomic_ullong evicted; /* clients closed for clients_memory */
-    atomic_uint links;     /* open or opening; process_options.links_most at most */
+    atomic_uint links;     /* open or opening */
 };
 
 struct process {
@@ -83,6 +84,7 @@ struct process {
     int pid;
     ms_t started; /* clock_now() */
     int64_t started_wall_ms;
+    struct ring_budget links_normal; /* links with a normal descriptor, all shards together */
     struct post *post;
     struct directory *directory;
     struct resolver *resolver;

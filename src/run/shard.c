@@ -70,6 +70,9 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
         out->handshakes += ring.handshakes;
         out->handshakes_failed += ring.handshake_failures;
         out->handshakes_refused += ring.handshakes_refused;
+        out->links_direct = ring.direct; /* of the last, the links' */
+        out->links_direct_most = ring.direct_most;
+        out->links_refused = ring.refused;
     }
     out->groups = s->group_count;
     out->replicas = out->sentinels = 0;
@@ -314,12 +317,14 @@ static bool listen_all(struct shard *s, bool tls, char *error, size_t len)
 static bool stand_up(struct shard *s)
 {
     struct ring_options options = {.woken = woken, .woken_ctx = s};
+    struct ring_options link_options = {.direct = s->process->options.links_direct,
+                                        .budget = &s->process->links_normal};
     s->now = s->last_turn = clock_now();
     s->client_ring = ring_open(&options, s->error, sizeof s->error);
     if (s->client_ring == NULL) {
         return false;
     }
-    s->link_ring = ring_open(NULL, s->error, sizeof s->error);
+    s->link_ring = ring_open(&link_options, s->error, sizeof s->error);
     if (s->link_ring == NULL || !listen_all(s, false, s->error, sizeof s->error) ||
         !listen_all(s, true, s->error, sizeof s->error)) {
         return false;

@@ -131,7 +131,9 @@ bool shard_asked(struct shard *s, const struct address *addr, uint64_t epoch,
 struct shard_counters {
     uint64_t turns, link_commands, link_replies, hellos, infos, gossip_dropped, infos_refused;
     uint64_t handshakes, handshakes_failed, handshakes_refused; /* TLS, of clients and links */
+    uint64_t links_refused;                                     /* for want of descriptors */
     uint32_t links, groups, replicas, sentinels;
+    uint32_t links_direct, links_direct_most; /* ring_counters */
 };
 void shard_counters(const struct shard *s, struct shard_counters *out);
 

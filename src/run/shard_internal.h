@@ -175,8 +175,7 @@ void server_lost(struct shard *s, const struct letter *letter);
 size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
                     char out[LIMIT_HELLO + 1]);
 void link_failed(struct shard *s, const char *why); /* of any link that went down */
-/* link_open on the links' ring, counted; beyond process_options.links_most it fails as for want of
- * descriptors. Whatever way it ends, shard_link_gone. */
+/* link_open on the links' ring, counted. Whatever way it ends, shard_link_gone. */
 struct link *shard_link_open(struct shard *s, struct link_options *options,
                              const struct link_ops *ops, void *owner);
 void shard_link_gone(struct shard *s);

@@ -15,7 +15,7 @@ import redis
 from lib import conf
 from lib.fake import FakeRedis
 from lib.ports import free_port
-from lib.sentinel import VEDETTE
+from lib.sentinel import IO, VEDETTE
 from lib.wait import stays, wait_until
 from lib.world import monitor_lines, settle, wait_known
 
@@ -289,26 +289,81 @@ def test_odd_names(world, fakes):
 # --- limits ---------------------------------------------------------------------------------------
 
 
-def limited(sentinel, files):
+def limited(sentinel, files, shards=1, io=None):
+    """io: whatever the suite asks for, unless the program itself says otherwise."""
     sentinel.command = ["sh", "-c", 'ulimit -n %d && exec "$@"' % files, "sh"] + sentinel.command \
-        + ["--shards", "1"]
+        + ["--shards", str(shards)]
+    sentinel.io = io or sentinel.io
     return sentinel
+
+
+def info_field(sentinel, field):
+    return int(sentinel.info("vedette")["vedette_" + field])
+
+
+def refused_for_descriptors(sentinel):
+    code, said = sentinel.start_fails()
+    assert code == 1
+    lines = [line for line in said.splitlines() if line]
+    assert len(lines) == 1, said
+    assert "RLIMIT_NOFILE" in lines[0] and "50 masters" in lines[0], said
+    return lines[0]
 
 
 def test_too_few_descriptors(world, fakes):
     (master,) = fakes(1)
     text = [line for i in range(50) for line in monitor_lines(master, name="m%d" % i)]
-    code, said = limited(world.sentinel("s1", text), 100).start_fails()
-    assert code == 1
-    lines = [line for line in said.splitlines() if line]
-    assert len(lines) == 1, said
-    assert "RLIMIT_NOFILE" in lines[0] and "50 masters" in lines[0], said
-    needed = int(re.search(r"need (\d+)", lines[0]).group(1))
+    said = refused_for_descriptors(limited(world.sentinel("s1", text), 100, io="epoll"))
+    needed = int(re.search(r"need (\d+)", said).group(1))
 
-    enough = limited(world.sentinel("s2", text), needed)
+    enough = limited(world.sentinel("s2", text), needed, io="epoll")
     enough.start()
     assert enough.in_log("maxclients has been reduced from 10000 to 32")
     wait_until(lambda: master.subscribers() == 50, 10, "all links stand")
+
+
+@pytest.mark.skipif(IO == "epoll", reason="direct descriptors are io_uring's")
+def test_too_few_direct_descriptors(world, fakes):
+    """Links do not count as open files, but each shard holds only so many of them."""
+    (master,) = fakes(1)
+    text = [line for i in range(50) for line in monitor_lines(master, name="m%d" % i)]
+    said = refused_for_descriptors(limited(world.sentinel("s1", text), 75, io="uring"))
+    assert "make 100 links, and 1 shards hold 75 each" in said
+    assert "--shards" in said
+    needed = int(re.search(r"need (\d+) open files", said).group(1))
+    assert needed > 75
+
+    # With as many open files as that the table is larger, too.
+    enough = limited(world.sentinel("s2", text), needed, io="uring")
+    enough.start()
+    wait_until(lambda: master.subscribers() == 50, 10, "all links stand")
+    assert info_field(enough, "links") == 100
+    assert info_field(enough, "links_direct_max") == needed
+    assert (info_field(enough, "links_direct") + info_field(enough, "links_normal")) == 100
+
+
+@pytest.mark.skipif(IO == "epoll", reason="direct descriptors are io_uring's")
+def test_more_links_than_descriptors(world, fakes):
+    """120 masters on two shards, each with a replica: 480 links and 300 open files."""
+    files = 300
+    masters = fakes(3)
+    text = [line for i in range(120)
+            for line in monitor_lines(masters[i % 3], name="m%d" % i)]
+    with socket.create_server(("0.0.0.0", free_port()), backlog=512) as replicas:
+        port = replicas.getsockname()[1]
+        for i, master in enumerate(masters):
+            master.info = master.master_info(
+                "slave0:ip=127.0.2.%d,port=%d,state=online,offset=1,lag=1" % (i + 1, port))
+        sentinel = limited(world.sentinel("s1", text), files, shards=2, io="uring")
+        sentinel.start()
+        wait_until(lambda: info_field(sentinel, "links") == 480
+                   and info_field(sentinel, "links_direct") >= 470, 20, "all links stand")
+        assert sum(master.subscribers() for master in masters) == 120
+        assert len(os.listdir("/proc/%d/fd" % sentinel.pid)) < 60
+        assert info_field(sentinel, "links_refused") == 0
+        with open("/proc/%d/limits" % sentinel.pid) as file:
+            assert re.search(r"Max open files\s+300\s+300\s", file.read()), "none was taken"
+        stays(lambda: sentinel.master("m7")["flags"] == "master", 2, "all are watched")
 
 
 def test_descriptors_run_out(world, fakes):

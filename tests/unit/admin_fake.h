@@ -443,7 +443,6 @@ static inline int fake_setup(void **state)
     p->options.shards = SHARDS;
     p->options.port = 26379;
     p->options.maxclients = 100;
-    p->options.links_most = 1000;
     p->options.unix_fd = -1;
     p->options.pubsub_output = (struct output_limit){32u << 20, 8u << 20, 60};
     p->options.deny_scripts_reconfig = true;

@@ -51,10 +51,24 @@ static inline uint16_t free_port(void)
     return 0;
 }
 
+/* Places for direct descriptors on every ring that is opened without options. */
+static unsigned direct_places;
+
+static inline int choose_direct(void **state)
+{
+    direct_places = 1024;
+    return choose_uring(state);
+}
+
+/* The same tests once more, for main, with outgoing streams on direct descriptors. */
+#define run_on_direct(tests)                                                                       \
+    (uring_here() ? cmocka_run_group_tests_name("direct", tests, choose_direct, NULL) : 0)
+
 static inline struct ring *open_ring(const struct ring_options *options)
 {
     char error[300] = "";
-    struct ring *ring = ring_open(options, error, sizeof error);
+    const struct ring_options direct = {.direct = direct_places};
+    struct ring *ring = ring_open(options != NULL ? options : &direct, error, sizeof error);
     if (ring == NULL) {
         fail_msg("%s", error);
     }

@@ -622,5 +622,5 @@ int main(void)
         cmocka_unit_test(commands_in_replies),
         cmocka_unit_test(idle_links_are_small),
     };
-    return run_on_both(tests);
+    return run_on_both(tests) + run_on_direct(tests);
 }
