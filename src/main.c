@@ -229,10 +229,11 @@ static void copy_text(char *to, size_t size, const char *from, const char *what)
     (void)snprintf(to, size, "%s", from != NULL ? from : "");
 }
 
-/* bind takes host names, too: the first address of each, as it is now. */
+/* bind takes host names, too: the first IPv4 address of each, as it is now. As stock: on a Debian
+ * "localhost" is ::1 first, and clients of `bind localhost` expect 127.0.0.1. */
 static void fill_bind(char out[LIMIT_HOST + 1], const char *name)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
     struct address at;
     char message[LIMIT_HOST + 128];
 

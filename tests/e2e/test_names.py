@@ -228,6 +228,16 @@ def test_names_are_refused_without_resolve_hostnames(names):
     assert code == 1 and "Can't resolve instance hostname." in said
 
 
+def test_bind_is_ipv4(names):
+    """As "localhost" is in Debian's /etc/hosts: both, IPv6 first."""
+    names.set(both_x="::1 127.0.0.1")
+    sentinel = names.sentinel("s1", [])
+    sentinel.write_conf(["bind both.x" if line.startswith("bind ") else line
+                         for line in open(sentinel.conf).read().splitlines()])
+    sentinel.start()
+    assert sentinel.call("PING") == "PONG"
+
+
 # --- requests ---------------------------------------------------------------------------------------
 
 

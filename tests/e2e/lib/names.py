@@ -36,11 +36,12 @@ class Names:
             file.write(text)
 
     def set(self, **hosts):
-        """name=address (_ for .), or None to take the name away."""
+        """name=address (_ for .), several with blanks between, or None to take the name away."""
         for name, address in hosts.items():
             self.known[name.replace("_", ".")] = address
         self._write("hosts", "127.0.0.1 localhost\n" + "".join(
-            "%s %s\n" % (address, name) for name, address in self.known.items() if address))
+            "%s %s\n" % (address, name) for name, addresses in self.known.items()
+            for address in (addresses or "").split()))
 
     def inside(self, command):
         """The command, to be run where these names hold."""
