@@ -16,7 +16,7 @@ from lib import conf
 from lib.fake import FakeRedis
 from lib.ports import free_port
 from lib.sentinel import BINARY
-from lib.wait import stays, wait_until
+from lib.wait import gone, stays, wait_until
 from lib.world import monitor_lines, wait_known, wait_switched
 
 MONITOR = ["sentinel monitor mymaster 127.0.0.1 6399 2",
@@ -132,7 +132,7 @@ def test_default_pid_file(world):
             assert file.read() == pid + "\n"
     finally:
         os.kill(int(pid), signal.SIGTERM)
-    wait_until(lambda: not os.path.exists("/proc/" + pid), 10, "it ends")
+    wait_until(lambda: gone(int(pid)), 10, "it ends")
 
 
 # --- the unix socket ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from lib.fake import HELLO_CHANNEL, FakeRedis
 from lib.ports import free_port, is_free
 from lib.sentinel import Recorder
 from lib.server import client
-from lib.wait import wait_until
+from lib.wait import gone, wait_until
 from lib.world import leader_of, wait_known, wait_switched
 
 PASSWORD = "0234kz9*1"
@@ -66,15 +66,6 @@ class Daemon:
             self.sentinel.recorder.stop()
         with contextlib.suppress(OSError, ValueError):
             os.kill(self.pid(), signal.SIGKILL)
-
-
-def gone(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    with open("/proc/%d/stat" % pid) as file:
-        return file.read().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def lines(number, ports, master_port, replica_port):

@@ -1,5 +1,6 @@
 """Waiting with an end."""
 
+import os
 import time
 
 from redis.exceptions import RedisError
@@ -33,3 +34,14 @@ def stays(condition, seconds, what, interval=0.05):
     while time.monotonic() < deadline:
         assert condition(), "did not stay so for %.1f s: %s" % (seconds, what)
         time.sleep(interval)
+
+
+def gone(pid):
+    """True: it has ended. A daemon that nobody waits for (in a container, process 1 is no init)
+    stays in /proc after that."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "Z"
