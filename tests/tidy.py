@@ -230,10 +230,12 @@ def check_format(tool, root, paths):
 # --- the tree -------------------------------------------------------------------------------------
 
 def tracked_files(root):
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
-    if done.returncode == 0 and done.stdout:
-        return [p for p in done.stdout.split("\0") if p and os.path.isfile(os.path.join(root, p))]
-    print("tidy: not a git checkout: looking at all files but build/")
+    if shutil.which("git") is not None:
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+        if done.returncode == 0 and done.stdout:
+            return [p for p in done.stdout.split("\0")
+                    if p and os.path.isfile(os.path.join(root, p))]
+    print("tidy: no git, or not a checkout of this user: looking at all files but build/")
     paths = []
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if f not in ("build", ".git", "__pycache__")]
