@@ -202,7 +202,7 @@ def test_source_of_the_other_family(world, source, place):
     watcher = sentinel(world, "s1", place, master.port, ["bind-source-addr " + source]).start()
     ready(watcher, 0, 0)
     seen = "[::1]" if place == "::1" else "127.0.0.1"
-    assert sources(master, watcher.myid())["cmd"] == {seen}
+    wait_until(lambda: sources(master, watcher.myid()).get("cmd") == {seen}, 10, "it has a link")
 
 
 @pytest.mark.vedette_only
