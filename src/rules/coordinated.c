@@ -114,6 +114,8 @@ void coordinated_answer(struct step *s, struct instance *inst, bool ok)
     inst->live.link_activity = s->now;
     if (!coordinated_pauses(g, inst))
         return;
+    if (!ok && g->commit.pending)
+        return; /* another has made the replica a master, and that is on its way to the journal */
     if (!ok) {
         g->fo.coordinated = false; /* it has begun nothing that must be taken back */
         give_up(s, EVENT_ABORT_MASTER_TIMEOUT);

@@ -103,6 +103,8 @@ void discovery_resolved(struct step *s, struct instance *inst, const struct addr
     if (inst->addr.host == NULL || inst->addr.host != addr->host || inst->addr.port != addr->port ||
         address_same(&inst->addr, addr))
         return;
+    if (g->commit.pending && inst == g->fo.promoted)
+        return; /* its address is on its way to the journal; the next link asks again */
     struct address plain = *addr;
     plain.host = NULL; /* by ip alone: is somebody else there? */
     struct instance *other = group_find_replica(g, &plain);

@@ -1,5 +1,6 @@
 /* SENTINEL FAILOVER … COORDINATED: the master hands over (coordinated.c). */
 #include "group_outage.h"
+#include "rules/host.h"
 
 /* One master, two replicas of which 7001 is ahead, two peers that vote for us. */
 static void settled(struct world *w)
@@ -174,6 +175,45 @@ static void the_master_refuses(void **state)
     /* Perhaps another hand-over is on: that is not ours to end. */
     assert_false(seen(&w, "handover 7000 abort"));
     as_before(&w);
+    world_end(&w);
+}
+
+/* Another sentinel, or an operator, was faster: the replica is a master, which is not durable yet,
+ * when the master's refusal arrives. */
+static void a_refusal_when_it_is_done(void **state)
+{
+    struct world w;
+    hanging(&w);
+    w.auto_config = false;
+    w.servers[1].role = ROLE_MASTER;
+    give_info(&w, inst_of(&w, 1));
+    assert_true(w.g->commit.pending);
+    step(&w, (struct group_event){.kind = GROUP_HANDOVER, .inst = w.g->master, .ok = false});
+    assert_false(seen(&w, "-failover-abort"));
+    const uint64_t epoch = w.g->commit.epoch;
+    outcome(&w, (struct outcome){.kind = OUTCOME_CONFIG, .epoch = epoch, .addr = w.g->commit.addr});
+    assert_true(seen(&w, "+promoted-slave"));
+    assert_int_equal(w.g->config_epoch, epoch);
+    world_end(&w);
+}
+
+/* Nor may its address change then: what is on its way to the journal is what takes effect. */
+static void a_name_that_moves_when_it_is_done(void **state)
+{
+    struct world w;
+    hanging(&w);
+    w.auto_config = false;
+    w.servers[1].role = ROLE_MASTER;
+    struct instance *promoted = inst_of(&w, 1);
+    give_info(&w, promoted);
+    const struct address sure = w.g->commit.addr;
+    promoted->addr.host = host_intern("r.x", 3, HOST_HEARD); /* as the master's INFO calls it now */
+    struct address moved = addr_of("127.0.0.9", 7001);
+    moved.host = promoted->addr.host;
+    step(&w, (struct group_event){.kind = GROUP_RESOLVED, .inst = promoted, .addr = moved});
+    outcome(&w, (struct outcome){.kind = OUTCOME_CONFIG, .epoch = w.g->commit.epoch, .addr = sure});
+    assert_true(seen(&w, "+promoted-slave"));
+    assert_string_equal(w.g->master->addr.ip, sure.ip);
     world_end(&w);
 }
 
@@ -405,6 +445,8 @@ int main(void)
         cmocka_unit_test(refused_while_the_master_is_down),
         cmocka_unit_test(no_majority),
         cmocka_unit_test(the_master_refuses),
+        cmocka_unit_test(a_refusal_when_it_is_done),
+        cmocka_unit_test(a_name_that_moves_when_it_is_done),
         cmocka_unit_test(too_slow),
         cmocka_unit_test(the_master_gives_up),
         cmocka_unit_test(no_end_of_it),
