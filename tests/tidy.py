@@ -239,7 +239,8 @@ def tracked_files(root):
     paths = []
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if f not in ("build", ".git", "__pycache__")]
-        paths += [os.path.relpath(os.path.join(folder, name), root) for name in names]
+        paths += [os.path.relpath(os.path.join(folder, name), root) for name in names
+                  if name != ".git"]  # a worktree's
     return sorted(paths)
 
 

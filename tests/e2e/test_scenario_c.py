@@ -186,10 +186,8 @@ def test_failover_log(world):
     assert other.find("+sdown", "master " + of), "the other saw it down too"
 
     master.start()
-    back = time.monotonic()
+    # Eight seconds as a master that should be none, and what it takes to hear that.
     master.wait_role("slave", of=replica, patience=15)
-    if world.kind == "vedette":
-        assert time.monotonic() - back < 10
     writer = client(master.port)
     with pytest.raises(Exception, match="READONLY|read only replica"):
         writer.execute_command("SET", "key", "value")
