@@ -53,27 +53,30 @@ def spread(points):
 
 
 def remarks(chosen, samples):
-    made = []
+    """What is said of flatness, and how many targets that misses."""
+    made, missed = [], 0
     for key, what in KEYS:
         points = by_size(chosen, samples, key)
         if len(points) < 2:
             continue
         grown = spread(points)
+        flat = grown is not None and grown <= FLAT
+        missed += not flat
         made.append("%s: the most is %s above the least; target <= %.0f %%: %s" % (
             what, "immeasurably far" if grown is None else "%.0f %%" % (100 * grown), 100 * FLAT,
-            "reached" if grown is not None and grown <= FLAT else "MISSED"))
-    return made
+            "reached" if flat else "MISSED"))
+    return made, missed
 
 
 def sections(chosen, samples):
     figures = [report.Figure("CPU", "cpu", report.percent),
                report.Figure("CPU an instance, us a second", "cpu_instance", report.number),
                report.Figure("RSS", "rss", report.megabytes),
-               report.Figure("RSS an instance beyond a process without masters", "rss_instance",
-                             report.kibibytes),
+               report.Figure("RSS of an instance beyond the first %d masters" % steady.FEW,
+                             "rss_instance", report.kibibytes),
                report.Figure("everything known after", "known", report.seconds)]
     made = [report.Section(heading(masters), figures) for masters in chosen.masters]
-    made[-1].remarks = remarks(chosen, samples)
+    made[-1].remarks, made[-1].missed = remarks(chosen, samples)
     return made
 
 

@@ -14,6 +14,9 @@ BUILD = os.environ.get("VEDETTE_BUILD", os.path.join(BENCH, "..", "build", "rele
 SENTINELS = 3
 # The events that the rounds look at; all others stay unread, so that the watching costs little.
 CHANNELS = ("+switch-master", "+slave", "+sentinel", "+elected-leader", "+tilt")
+# A vedette without a past keeps its votes to itself for the first 10 s, as it may have forgotten
+# some: failures that are measured come later, for all programs alike.
+FIRST_FAILURE = 11.0  # s after the start
 TILT_PATIENCE = 90  # s: three TILTs in a row are waited out, then it is measured as it is
 
 
@@ -234,10 +237,14 @@ class FleetSession:
 
     # Failing over.
 
+    def wait_for_votes(self):
+        self.context.pause(max(0.0, self.begun + FIRST_FAILURE - time.monotonic()))
+
     def fail(self, count, how="kill", dead=None):
         """Kills (or hangs) masters, and the sentinel `dead` with them; waits for everybody to
         agree. Figures and the promotion times."""
         context, chosen = self.context, self.context.options
+        self.wait_for_votes()
         context.enter("failing over")
         watching = [one for one in self.sentinels if one is not dead]
         for one in watching:

@@ -130,6 +130,7 @@ def queries_round(context, masters):
         idle = benchmark(context, server, name, clients, pipeline, requests[clients, pipeline])
         for what in ("rate", "p99", "per_cpu"):
             figures[key(clients, pipeline, what)] = idle[what]
+    session.wait_for_votes()
     context.enter("failing over")
     count = max(1, masters // 10)
     for number, load in enumerate(loads(chosen)):

@@ -135,13 +135,14 @@ def single_round(context):
         "sentinel failover-timeout {0} {3}\n".format(
             group.name, group.master.port, chosen.down_after, chosen.failover_timeout)
         for group in groups)
+    begun = time.monotonic()
     sentinels = [context.lab.add(context.sentinel("sentinel %d" % (k + 1), context.path, lines,
                                                   CHANNELS)) for k in range(harness.SENTINELS)]
     if not context.wait(lambda: all(
             one.snapshot and one.snapshot.complete(len(groups), len(sentinels)) == len(groups)
             for one in sentinels), READY):
         raise lab.LabError("the groups were not known after %d s" % READY)
-    context.pause(2)
+    context.pause(max(2.0, begun + harness.FIRST_FAILURE - time.monotonic()))
 
     context.enter("failing over")
     dice = random.Random(1)

@@ -7,6 +7,7 @@ HELP = "CPU and memory of three sentinels while nothing happens"
 PRESETS = {"quick": {"masters": [200], "steady": 8.0, "rounds": 1},
            "full": {"masters": [1000, 2000], "steady": 30.0, "rounds": 3}}
 CPU_RATIO, RSS_RATIO = 0.30, 0.35
+FEW = 10  # masters of the process whose memory is the base
 
 
 def options(parser):
@@ -28,13 +29,15 @@ def heading(masters):
     return "%s masters x 1 replica, %d sentinels, calm" % (format(masters, ","), harness.SENTINELS)
 
 
-def base_memory(context):
-    """RSS, in MB, of such a process without any master."""
-    base = context.sentinel("base", context.path, "")
+def base_memory(context, session):
+    """RSS, in MB, of such a process with FEW masters: what it needs whatever it watches."""
+    # Of the same fleet, the lines of its first masters.
+    lines = "sentinel monitor".join(session.fleet.conf_lines().split("sentinel monitor")[:FEW + 1])
+    base = context.sentinel("base", context.path, lines)
     context.lab.add(base)
-    context.wait(lambda: base.connected.is_set(), 20)
-    context.pause(0.5)
+    context.wait(lambda: base.snapshot and base.snapshot.complete(FEW, 1) == FEW, 20)
     base.poll_period = None
+    context.pause(2)
     memory = base.memory_mb()
     context.lab.processes.remove(base)
     complaint = base.stop()
@@ -42,15 +45,15 @@ def base_memory(context):
 
 
 def calm_round(context, masters, sentinels):
-    memory, complaints = base_memory(context)
     session = harness.FleetSession(context, masters, sentinels=sentinels)
+    memory, complaints = base_memory(context, session) if masters > FEW else (None, [])
     figures = session.start_up()
     session.settle()
     figures.update(session.calm(context.options.steady))
-    instances = 2 * masters
-    figures["base"] = memory
-    figures["rss_instance"] = 1024 * (figures["rss"] - memory) / instances
-    figures["cpu_instance"] = 1e4 * figures["cpu"] / instances  # us of CPU a second
+    figures["cpu_instance"] = 1e4 * figures["cpu"] / (2 * masters)  # us of CPU a second
+    if memory is not None:
+        figures["base"] = memory
+        figures["rss_instance"] = 1024 * (figures["rss"] - memory) / (2 * (masters - FEW))
     sample = context.sample(figures)
     sample.complaints += complaints
     return [sample]
@@ -72,8 +75,8 @@ FIGURES = [
                   ratio_at_most=CPU_RATIO),
     report.Figure("CPU of the busiest", "cpu_most", report.percent),
     report.Figure("RSS, the largest", "rss", report.megabytes, ratio_at_most=RSS_RATIO),
-    report.Figure("RSS of a process without masters", "base", report.megabytes),
-    report.Figure("RSS an instance beyond that", "rss_instance", report.kibibytes),
+    report.Figure("RSS of a process with %d masters" % FEW, "base", report.megabytes),
+    report.Figure("RSS of each further instance", "rss_instance", report.kibibytes),
     report.Figure("CPU an instance, us a second", "cpu_instance", report.number),
     report.Figure("everything known after", "known", report.seconds),
     report.Figure("commands a second that the fleet answers", "fleet_commands", report.count),
