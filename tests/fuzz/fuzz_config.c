@@ -85,6 +85,19 @@ static void apply_lines(struct config *cfg, const char *text, size_t len, bool m
     }
 }
 
+/* The file says requirepass and that the user default needs no password (ACL SETUSER while
+ * running): the next start asks for it, and then says so. */
+static bool asks_again(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->users->count; i++) {
+        const struct acl_user *user = cfg->users->user[i];
+        if (strcmp(user->name, "default") == 0) {
+            return user->nopass && cfg->server.requirepass != NULL;
+        }
+    }
+    return false;
+}
+
 /* What was rendered loads, and renders the same again. */
 static void check_round_trip(struct config *cfg)
 {
@@ -102,7 +115,9 @@ static void check_round_trip(struct config *cfg)
         assert(loaded->current_epoch == cfg->current_epoch);
         check(loaded);
         config_render(loaded, &again);
-        assert(again.len == text.len && memcmp(again.data, text.data, text.len) == 0);
+        assert(asks_again(cfg)
+                   ? !asks_again(loaded)
+                   : again.len == text.len && memcmp(again.data, text.data, text.len) == 0);
         config_render_state(cfg, &state);
         apply_lines(loaded, state.data, state.len, false);
         assert(loaded->group_count == cfg->group_count);
