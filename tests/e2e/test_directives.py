@@ -251,8 +251,9 @@ def test_links_and_clients_have_their_own_descriptors(world, fake):
     assert read_all(refused[-1]) == b"-ERR max number of clients reached\r\n"
 
     # Links to the full of what is left: every one that fits stands, then it is said.
+    port = free_port()
     fake.info = fake.master_info(*["slave%d:ip=127.0.2.%d,port=%d,state=online,offset=1,lag=1"
-                                   % (i, i + 1, free_port()) for i in range(100)])
+                                   % (i, i + 1, port) for i in range(250)])
     sentinel.wait_log("No file descriptors are left for links", patience=20)
     for connection in refused + [c for c in crowd if c not in refused][:most // 2]:
         connection.close()
