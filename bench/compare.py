@@ -241,19 +241,27 @@ def main():
     results = report.Results(chosen.out, chosen.what, chosen.programs, {
         module.NAME: {key: value for key, value in vars(own).items() if key != "programs"}
         for module, own in selected})
+    for _, own in selected:
+        own.folder = results.folder
     code, begun = 0, time.monotonic()
     try:
         for module, own, repetition, number, each in planned:
-            results.add(run_round(module, own, repetition, number, each, progress))
+            results.add(number, run_round(module, own, repetition, number, each, progress))
     except Interrupted as reason:
         code = 128 + reason.args[0]
         progress.note("interrupted; everything was stopped")
-    if any(one.error or one.complaints for one in results.samples):
+    failed = sum(1 for one in results.samples if one.error)
+    if failed or any(one.complaints for one in results.samples):
         code = code or 1
     missed = show(selected, results, progress)
-    progress.note("%s in %s; all figures and plots: %s" % (
-        "%d targets missed" % missed if missed else "no target missed",
-        harness.span(time.monotonic() - begun), os.path.relpath(results.folder)))
+    verdict = ["%d of %d rounds measured" % (len(results.rounds) - failed, len(planned))]
+    if failed:
+        verdict.append("%d FAILED" % failed)
+    if len(results.rounds) > failed:
+        verdict.append("%d targets MISSED" % missed if missed else "no target missed")
+    progress.note("%s, in %s; all figures and plots: %s" % (
+        ", ".join(verdict), harness.span(time.monotonic() - begun),
+        os.path.relpath(results.folder)))
     return code or (1 if missed and chosen.strict else 0)
 
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 
 from cases import harness, report
 
@@ -24,8 +23,10 @@ def reach_round(context):
     context.enter("measuring")
     arguments = context.options.arguments or (["--quick"] if context.options.preset == "quick"
                                               else [])
-    with tempfile.TemporaryFile("w+") as output:
-        child = subprocess.Popen([sys.executable, "-B", PROGRAM] + arguments, stdout=output,
+    arguments = ["--out", context.options.folder] + arguments
+    path = os.path.join(context.lab.subdirectory("reach"), "output")
+    with open(path, "w") as output:
+        child = subprocess.Popen([sys.executable, "-u", "-B", PROGRAM] + arguments, stdout=output,
                                  stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
             ended = context.wait(lambda: child.poll() is not None, PATIENCE)
@@ -33,9 +34,8 @@ def reach_round(context):
             if child.poll() is None:
                 child.terminate()
                 child.wait(30)
-        output.seek(0)
+    with open(path, errors="replace") as output:
         said = output.read()
-    context.progress.note(said.rstrip())
     sample = context.sample({"code": child.returncode if ended else None})
     sample.text = said
     if not ended or child.returncode != 0:

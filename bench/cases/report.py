@@ -249,9 +249,11 @@ class Results:
             "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(),
             "programs": {one["label"]: version(one["path"]) for one in programs},
             "settings": settings}
-        self.samples = []
+        self.samples, self.rounds = [], set()
 
-    def add(self, samples):
+    def add(self, number, samples):
+        """The samples of a round that has ended."""
+        self.rounds.add(number)
         self.samples += samples
         self.save()
 
