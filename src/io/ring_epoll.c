@@ -46,6 +46,7 @@ struct interest {
     int fd;
     uint32_t wants;  /* bits WANT(op) */
     uint32_t events; /* what epoll watches fd for: always those of `wants` */
+    bool stranger;   /* one receive a turn, however much there is: a flood waits */
     const uint8_t *bytes;
     size_t len, sent; /* of bytes; with WANT(SEND) */
 };
@@ -202,6 +203,12 @@ static void poller_recv(struct ring *ring, uint64_t handle, int fd)
     want(p, interest_of(p, handle, fd), RING_OP_RECV);
 }
 
+static void poller_recv_once(struct ring *ring, uint64_t handle, int fd)
+{
+    poller_recv(ring, handle, fd);
+    interest_of(poller_of(ring), handle, fd)->stranger = true;
+}
+
 static bool set_nonblocking(int fd)
 {
     int yes = 1;
@@ -345,7 +352,7 @@ static void readable(struct poller *p, struct interest *i, uint32_t events)
     ssize_t got = recv(i->fd, p->buffer, p->buffer_size, MSG_DONTWAIT);
     if (got > 0) {
         p->received += (uint64_t)got;
-        p->more = p->more || (size_t)got == p->buffer_size ||
+        p->more = p->more || ((size_t)got == p->buffer_size && !i->stranger) ||
                   (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
         dispatch(p, handle, RING_OP_RECV, true, (int)got);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -475,6 +482,7 @@ static void poller_free(struct ring *ring)
 static const struct ring_backend epoll_backend = {
     .describe = poller_describe,
     .recv = poller_recv,
+    .recv_once = poller_recv_once,
     .accept = poller_accept,
     .poll = poller_poll,
     .send = poller_send,

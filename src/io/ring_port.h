@@ -84,7 +84,8 @@ struct ring_backend {
      * he waits for). Descriptors are in blocking mode at first. Cannot fail: what the kernel
      * refuses completes with an error. */
     void (*recv)(struct ring *ring, uint64_t handle, int fd);
-    /* Of one buffer's bytes only. NULL: recv ends when it is cancelled, and not some time later. */
+    /* From somebody who may send without a pause: of one buffer's bytes, or while it goes on of one
+     * buffer's bytes a turn. */
     void (*recv_once)(struct ring *ring, uint64_t handle, int fd);
     void (*accept)(struct ring *ring, uint64_t handle, int fd);
     void (*poll)(struct ring *ring, uint64_t handle, int fd);

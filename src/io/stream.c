@@ -144,7 +144,7 @@ static void receive(struct stream *s)
     assert(!s->receives);
     s->receives = true;
     s->cancelled = false;
-    if (s->stranger && ring->backend->recv_once != NULL) {
+    if (s->stranger) {
         ring->backend->recv_once(ring, s->object.handle, s->fd);
     } else {
         ring->backend->recv(ring, s->object.handle, s->fd);

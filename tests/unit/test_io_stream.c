@@ -595,6 +595,34 @@ static void pause_is_back_pressure(void **state)
 }
 
 /* A slot that is used again at once must not get what was meant for its last user. */
+/* Who sends without a pause has a part of a turn, whatever he has sent already. */
+static void a_flood_is_taken_in_parts(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[65536];
+    struct ring *ring = open_ring(NULL);
+    struct end e = {.keep_no_data = true};
+    int pair[2];
+    size_t sent = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    for (ssize_t n; (n = send(pair[1], bytes, sizeof bytes, MSG_DONTWAIT)) > 0;) {
+        sent += (size_t)n;
+    }
+    assert_true(sent > (size_t)4 * LIMIT_READ);
+    e.stream = stream_adopt(ring, pair[0], 0, &ops, &e);
+    size_t before = 0;
+    for (ms_t until = clock_now() + PATIENCE; e.bytes < sent && clock_now() < until;) {
+        ring_flush(ring);
+        ring_wait(ring, 20);
+        assert_true(e.bytes - before <= LIMIT_READ);
+        before = e.bytes;
+    }
+    assert_int_equal(e.bytes, sent);
+    end_close(&e);
+    close(pair[1]);
+    ring_close(ring);
+}
+
 static void late_completions(void **state)
 {
     struct ring *ring = open_ring(NULL);
@@ -714,6 +742,7 @@ int main(void)
         cmocka_unit_test(lingering_ends),
         cmocka_unit_test(pausing),
         cmocka_unit_test(pause_is_back_pressure),
+        cmocka_unit_test(a_flood_is_taken_in_parts),
         cmocka_unit_test(late_completions),
         cmocka_unit_test(nothing_leaks),
         cmocka_unit_test(ring_closes_over_open_streams),
