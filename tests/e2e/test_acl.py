@@ -170,7 +170,7 @@ def test_same_categories(world, fake):
     ours_alone = {"quit", "reset", "client|setinfo", "client|no-touch"}
     for category in pair[1].call("ACL", "CAT"):
         ours, theirs = [set(sentinel.call("ACL", "CAT", category)) for sentinel in pair]
-        assert ours - ours_alone == theirs, category
+        assert ours - (ours_alone - theirs) == theirs, category
 
 
 # --- who may what ---------------------------------------------------------------------------------
@@ -246,8 +246,10 @@ def test_log(alone):
         refused(reader, "INFO")
     with pytest.raises(redis.exceptions.RedisError):
         login(alone, "reader", "guess").ping()
-    entries = wait_until(lambda: len(alone.call("ACL", "LOG")) == 2 and alone.call("ACL", "LOG"),
-                         5, "two entries")
+
+    def logged():  # newer redis-py says CLIENT SETINFO first, which this user may not either
+        return [entry for entry in alone.call("ACL", "LOG") if "client|setinfo" not in entry]
+    entries = wait_until(lambda: len(logged()) == 2 and logged(), 5, "two entries")
     by_reason = {entry[3]: dict(zip(entry[::2], entry[1::2])) for entry in entries}
     assert by_reason["command"]["count"] == 3 and by_reason["command"]["object"] == "info"
     assert by_reason["command"]["username"] == "reader"

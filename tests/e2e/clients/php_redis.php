@@ -9,7 +9,11 @@ function master(string $name, array $ports): array
 {
     foreach ($ports as $port) {
         try {
-            $sentinel = new RedisSentinel("127.0.0.1", (int)$port, 1.0, null, 0, 1.0);
+            // Since 6.0 its arguments have names.
+            $sentinel = version_compare(phpversion("redis"), "6.0.0", ">=")
+                ? new RedisSentinel(["host" => "127.0.0.1", "port" => (int)$port,
+                                     "connectTimeout" => 1.0, "readTimeout" => 1.0])
+                : new RedisSentinel("127.0.0.1", (int)$port, 1.0, null, 0, 1.0);
             $address = $sentinel->getMasterAddrByName($name);
             if ($address) {
                 return $address;
