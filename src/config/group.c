@@ -180,7 +180,9 @@ bool config_replica_add(struct config_group *group, const struct address *addr)
     size_t known = replica_index(group, addr);
     if (known < group->replica_count) {
         struct address *at = &group->replicas[known];
-        if (addr->ip[0] != '\0' && (addr->host != NULL || at->host == NULL)) {
+        if (address_equal(&group->addr, addr)) {
+            config_replica_drop(group, at); /* its name stands for the master now */
+        } else if (addr->ip[0] != '\0' && (addr->host != NULL || at->host == NULL)) {
             *at = *addr;
         }
         return false;

@@ -321,6 +321,7 @@ static void switch_master(struct config_group *group, const struct address *addr
         /* Its name may stand for another ip now. */
         if (addr->ip[0] != '\0' && (addr->host != NULL || old.host == NULL)) {
             group->addr = *addr;
+            config_replica_drop(group, addr); /* that was known as a replica's */
         }
         return;
     }

@@ -87,6 +87,24 @@ static void names_and_what_they_stood_for(void **ctx)
     config_free(cfg);
 }
 
+/* A name that comes to stand for an address that is known in another place leaves one of the two.
+ */
+static void names_that_meet(void **ctx)
+{
+    struct config *cfg = must_load("sentinel resolve-hostnames yes\n"
+                                   "sentinel monitor m1 db1.x 6379 2\n");
+    struct config_group *g = group(cfg, "m1");
+    apply(cfg, "sentinel config-epoch m1 0 10.0.0.1 6379 @db1.x");
+    apply(cfg, "sentinel known-replica m1 10.0.0.2 6379 @db2.x");
+    apply(cfg, "sentinel config-epoch m1 0 10.0.0.2 6379 @db1.x"); /* the master is there now */
+    assert_string_equal(g->addr.ip, "10.0.0.2");
+    assert_int_equal(g->replica_count, 0);
+    apply(cfg, "sentinel known-replica m1 10.0.0.3 6379 @db3.x");
+    apply(cfg, "sentinel known-replica m1 10.0.0.2 6379 @db3.x"); /* the replica is the master */
+    assert_int_equal(g->replica_count, 0);
+    config_free(cfg);
+}
+
 /* With names resolved no more, none is written: the next start could not read its own file. */
 static void resolving_is_turned_off(void **ctx)
 {
@@ -112,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_what_they_stood_for),
+        cmocka_unit_test(names_that_meet),
         cmocka_unit_test(resolving_is_turned_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
