@@ -394,8 +394,9 @@ static void put_directive(const struct config *cfg, const struct line *line, str
         return;
     }
     if (strcmp(line->name, "dir") == 0) {
-        bool keep = d->dir_lines == 1 && cfg->server.dir[0] == '/' &&
-                    strstr(line->text, cfg->server.dir) != NULL;
+        const char *dir = cfg->server.dir; /* NULL: `dir ""`, which chdir() takes for no folder */
+        bool keep =
+            d->dir_lines == 1 && dir != NULL && dir[0] == '/' && strstr(line->text, dir) != NULL;
         if (!d->dir && keep) {
             put(out, line->text);
         } else if (!d->dir) {
