@@ -175,16 +175,29 @@ bool config_replica_known(const struct config_group *group, const struct address
     return replica_index(group, addr) < group->replica_count;
 }
 
+/* What is known of a replica has changed: its name, or what that stands for. Whoever comes to stand
+ * for the master, or for another replica, is one with it. */
+static void renew_replica(struct config_group *group, size_t index, const struct address *addr)
+{
+    struct address now = group->replicas[index];
+    if (addr->ip[0] != '\0' && (addr->host != NULL || now.host == NULL)) {
+        now = *addr;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < group->replica_count; i++) {
+        if (i == index ? !address_equal(&group->addr, &now)
+                       : !address_equal(&group->replicas[i], &now)) {
+            group->replicas[kept++] = i == index ? now : group->replicas[i];
+        }
+    }
+    group->replica_count = kept;
+}
+
 bool config_replica_add(struct config_group *group, const struct address *addr)
 {
     size_t known = replica_index(group, addr);
     if (known < group->replica_count) {
-        struct address *at = &group->replicas[known];
-        if (address_equal(&group->addr, addr)) {
-            config_replica_drop(group, at); /* its name stands for the master now */
-        } else if (addr->ip[0] != '\0' && (addr->host != NULL || at->host == NULL)) {
-            *at = *addr;
-        }
+        renew_replica(group, known, addr);
         return false;
     }
     if (group->replica_count >= LIMIT_REPLICAS || address_equal(&group->addr, addr)) {

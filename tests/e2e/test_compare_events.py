@@ -37,6 +37,8 @@ def story(scene, until):
     for event in sentinel.events[getattr(scene, "begin", 0):]:
         if " ".join((event.channel, event.text)).startswith(CHANCE):
             continue
+        if event.channel == "+monitor" and not events:
+            continue  # of the start: the subscription may have come before it; the log has it
         events.append((event.channel, side.mask(event.text)))
         if event.channel == channel and text in event.text:
             break

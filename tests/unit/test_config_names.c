@@ -102,6 +102,11 @@ static void names_that_meet(void **ctx)
     apply(cfg, "sentinel known-replica m1 10.0.0.3 6379 @db3.x");
     apply(cfg, "sentinel known-replica m1 10.0.0.2 6379 @db3.x"); /* the replica is the master */
     assert_int_equal(g->replica_count, 0);
+    apply(cfg, "sentinel known-replica m1 10.0.0.4 6379 @db4.x");
+    apply(cfg, "sentinel known-replica m1 10.0.0.5 6379 @db5.x");
+    apply(cfg, "sentinel known-replica m1 10.0.0.5 6379 @db4.x"); /* one replica with two names */
+    assert_int_equal(g->replica_count, 1);
+    assert_string_equal(g->replicas[0].ip, "10.0.0.5");
     config_free(cfg);
 }
 
