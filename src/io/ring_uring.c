@@ -44,7 +44,7 @@ struct uring {
     /* Giving memory back after a burst: while `limit` is not 0, buffers from that one on stay here
      * as they come back, and when all have, they are buffers no more. */
     unsigned limit, withheld_count;
-    unsigned used, most_used, looks; /* buffers filled in this turn; the most of the last turns */
+    unsigned used, most_used, looks; /* buffers held at once now; the most in the last turns */
     bool *withheld;                  /* [buffers_max] */
     /* The table of direct descriptors: places from `places_fresh` on were never used, those in
      * `places` are free again. */
@@ -180,16 +180,23 @@ static void give_back(struct uring *u, unsigned id)
     }
 }
 
+/* What the kernel had filled has been read. */
+static void all_read(struct uring *u)
+{
+    u->most_used = u->used > u->most_used ? u->used : u->most_used;
+    u->used = 0;
+}
+
 /* Once a turn: the start of thousands of links, or a failover, takes many buffers, and the kernel
  * goes through all of them for ever. */
 static void fewer_buffers(struct uring *u)
 {
-    u->most_used = u->used > u->most_used ? u->used : u->most_used;
-    u->used = 0;
+    all_read(u);
     if (++u->looks < LOOKS) {
         return;
     }
-    if (u->limit == 0 && u->buffers > u->buffers_first && u->most_used < u->buffers / 4) {
+    /* Half of them would have had a third to spare. */
+    if (u->limit == 0 && u->buffers > u->buffers_first && u->most_used < u->buffers * 3 / 8) {
         u->limit = u->buffers / 2;
     }
     u->looks = u->most_used = 0;
@@ -499,6 +506,9 @@ static int take_all(struct uring *u, bool to_end)
     do {
         unsigned taken = harvest(u, BATCH);
         done += dispatch_copied(u);
+        if (taken < BATCH) {
+            all_read(u);
+        }
         bool asked = io_uring_sq_ready(&u->io) > 0;
         if (taken < BATCH && !kernel_has_more(u, taken) && !(to_end && asked && taken > 0)) {
             break;

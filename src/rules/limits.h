@@ -124,7 +124,7 @@
 #define LIMIT_SCRIPT_ARGS     8  /* its path included */
 
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
-#define TURN_CALM   20 /* ms: link traffic is gathered this long while all is well */
+#define TURN_CALM   30 /* ms: link traffic is gathered this long while all is well */
 #define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
 
 _Static_assert((LIMIT_LANE & (LIMIT_LANE - 1)) == 0, "a ck_ring's size is a power of two");
