@@ -19,7 +19,7 @@
 
 #define BATCH        256 /* completions copied out before they are dispatched */
 #define FEW_WORKS    16  /* completions of an enter below which nothing was left behind */
-#define LOOKS        256 /* turns without need after which half of the buffers go */
+#define LOOKS        256 /* turns without need after which the buffers without use go */
 #define BUFFER_GROUP 0
 #define TAG_OP_SHIFT 56
 #define TAG_PROMPT   ((uint64_t)1 << 63) /* a send that is not patient */
@@ -195,9 +195,12 @@ static void fewer_buffers(struct uring *u)
     if (++u->looks < LOOKS) {
         return;
     }
-    /* Half of them would have had a third to spare. */
-    if (u->limit == 0 && u->buffers > u->buffers_first && u->most_used < u->buffers * 3 / 8) {
-        u->limit = u->buffers / 2;
+    unsigned enough = u->buffers_first;
+    while (enough * 3 / 4 <= u->most_used) { /* a third to spare */
+        enough *= 2;
+    }
+    if (u->limit == 0 && enough < u->buffers) {
+        u->limit = enough;
     }
     u->looks = u->most_used = 0;
 }

@@ -325,6 +325,22 @@ static void buffers_grow(void **state)
     assert_true(counters.buffers > 2);
 }
 
+/* What a burst took goes when one stream alone has used the ring for a while. */
+static void buffers_shrink(void **state)
+{
+    struct ring_options options = {.buffers_first = 2, .plain = true};
+    struct crowd *crowd = crowd_new(&options);
+    crowd_echo(crowd, 5000, 10);
+    assert_true(counted(crowd->ring).buffers > 8);
+    for (size_t round = 0; counted(crowd->ring).buffers > 4; round++) {
+        assert_true(round < 5000);
+        size_t got = crowd->clients[0].got;
+        stream_write(crowd->clients[0].stream, "\0", 1);
+        turn_until(crowd->ring, crowd->clients[0].got > got);
+    }
+    crowd_free(crowd);
+}
+
 /* What arrives between two gathers is one turn's, and a gather takes all of it. */
 static void gathers_all(void **state)
 {
@@ -730,10 +746,9 @@ int main(void)
         cmocka_unit_test(closed_here_is_forgotten),
     };
     const struct CMUnitTest uring[] = {
-        cmocka_unit_test(submissions_do_not_fit),
-        cmocka_unit_test(completions_do_not_fit),
-        cmocka_unit_test(buffers_run_out),
-        cmocka_unit_test(buffers_grow),
+        cmocka_unit_test(submissions_do_not_fit), cmocka_unit_test(completions_do_not_fit),
+        cmocka_unit_test(buffers_run_out),        cmocka_unit_test(buffers_grow),
+        cmocka_unit_test(buffers_shrink),
     };
     int failed = run_on_both(both);
     if (uring_here()) {
