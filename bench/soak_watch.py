@@ -91,8 +91,10 @@ class Watched(lab.Sentinel):
         return [dict(zip(one[0::2], one[1::2])) for one in answer]
 
     def descriptors(self):
+        """Open files, and the direct descriptors of links, which are no files of the process."""
+        found = re.search(r"^vedette_links_direct:(\d+)", self.call("INFO", "vedette") or "", re.M)
         try:
-            return len(os.listdir("/proc/%d/fd" % self.pid))
+            return len(os.listdir("/proc/%d/fd" % self.pid)) + (int(found.group(1)) if found else 0)
         except OSError:
             return 0
 
