@@ -19,7 +19,7 @@
 
 #define BATCH        256 /* completions copied out before they are dispatched */
 #define FEW_WORKS    16  /* completions of an enter below which nothing was left behind */
-#define LOOKS        256 /* turns without need after which the buffers without use go */
+#define LOOKS        64  /* turns after which the buffers that none of them needed go */
 #define BUFFER_GROUP 0
 #define TAG_OP_SHIFT 56
 #define TAG_PROMPT   ((uint64_t)1 << 63) /* a send that is not patient */

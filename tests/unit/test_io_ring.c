@@ -325,20 +325,43 @@ static void buffers_grow(void **state)
     assert_true(counters.buffers > 2);
 }
 
-/* What a burst took goes when one stream alone has used the ring for a while. */
-static void buffers_shrink(void **state)
+static void send_more(struct member *m, size_t bytes)
 {
-    struct ring_options options = {.buffers_first = 2, .plain = true};
-    struct crowd *crowd = crowd_new(&options);
-    crowd_echo(crowd, 5000, 10);
-    assert_true(counted(crowd->ring).buffers > 8);
-    for (size_t round = 0; counted(crowd->ring).buffers > 4; round++) {
-        assert_true(round < 5000);
-        size_t got = crowd->clients[0].got;
-        stream_write(crowd->clients[0].stream, "\0", 1);
-        turn_until(crowd->ring, crowd->clients[0].got > got);
+    uint8_t *more = malloc(bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        more[i] = (uint8_t)(m->next + i);
     }
-    crowd_free(crowd);
+    stream_write(m->stream, more, bytes);
+    free(more);
+}
+
+/* What a burst took goes when the need is over, and the next burst gets it again. */
+static void buffers_go_again(void **state)
+{
+    for (int plain = 0; plain <= 1; plain++) {
+        struct ring_options options = {
+            .buffers = 64, .buffers_first = 2, .buffer_size = 128, .plain = plain};
+        struct crowd *crowd = crowd_new(&options);
+        struct member *one = &crowd->clients[0];
+        crowd_echo(crowd, 2000, 2);
+        assert_int_equal(counted(crowd->ring).buffers, 64);
+        for (int i = 0; i < 5000 && counted(crowd->ring).buffers > 4; i++) {
+            size_t got = one->got;
+            send_more(one, 1);
+            turn_until(crowd->ring, one->got == got + 1);
+        }
+        assert_in_range(counted(crowd->ring).buffers, 2, 4);
+        for (int i = 0; i < CROWD; i++) {
+            crowd->clients[i].got = 0;
+            send_more(&crowd->clients[i], 2000);
+        }
+        turn_until(crowd->ring, crowd_has(crowd, 2000));
+        for (int i = 0; i < CROWD; i++) {
+            assert_false(crowd->clients[i].wrong);
+        }
+        assert_int_equal(crowd->downs, 0);
+        assert_int_equal(crowd_free(crowd).buffers, 64);
+    }
 }
 
 /* What arrives between two gathers is one turn's, and a gather takes all of it. */
@@ -748,7 +771,7 @@ int main(void)
     const struct CMUnitTest uring[] = {
         cmocka_unit_test(submissions_do_not_fit), cmocka_unit_test(completions_do_not_fit),
         cmocka_unit_test(buffers_run_out),        cmocka_unit_test(buffers_grow),
-        cmocka_unit_test(buffers_shrink),
+        cmocka_unit_test(buffers_go_again),
     };
     int failed = run_on_both(both);
     if (uring_here()) {
