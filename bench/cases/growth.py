@@ -8,7 +8,7 @@ PRESETS = {"quick": {"masters": [200, 500, 1000], "steady": 6.0, "sentinels": 1,
            "full": {"masters": [500, 1000, 2000, 4500, 10000], "steady": 20.0, "sentinels": 1,
                     "rounds": 3}}
 FLAT = 0.20  # the most may be this much above the least
-KEYS = (("cpu_instance", "CPU an instance"), ("rss_instance", "RSS an instance"))
+KEYS = (("cpu_further", "CPU an instance"), ("rss_instance", "RSS an instance"))  # beyond FEW masters
 
 
 def options(parser):
@@ -70,7 +70,12 @@ def remarks(chosen, samples):
 
 def sections(chosen, samples):
     figures = [report.Figure("CPU", "cpu", report.percent),
-               report.Figure("CPU an instance, us a second", "cpu_instance", report.number),
+               report.Figure("CPU of all divided by the instances, us a second", "cpu_instance",
+                             report.number),
+               report.Figure("CPU of a process with %d masters" % steady.FEW, "base_cpu",
+                             report.percent),
+               report.Figure("CPU of an instance beyond these, us a second", "cpu_further",
+                             report.number),
                report.Figure("RSS", "rss", report.megabytes),
                report.Figure("RSS of an instance beyond the first %d masters" % steady.FEW,
                              "rss_instance", report.kibibytes),

@@ -1,5 +1,7 @@
 """steady: what calm costs: CPU and memory of three sentinels over one fleet."""
 
+import time
+
 from cases import harness, plots, report
 
 NAME = "steady"
@@ -7,7 +9,8 @@ HELP = "CPU and memory of three sentinels while nothing happens"
 PRESETS = {"quick": {"masters": [200], "steady": 8.0, "rounds": 1},
            "full": {"masters": [1000, 2000], "steady": 30.0, "rounds": 3}}
 CPU_RATIO, RSS_RATIO = 0.30, 0.35
-FEW = 10  # masters of the process whose memory is the base
+FEW = 10  # masters of the process whose memory and CPU are the base
+BASE_CALM = 6.0  # s its CPU is measured
 
 
 def options(parser):
@@ -29,8 +32,8 @@ def heading(masters):
     return "%s masters x 1 replica, %d sentinels, calm" % (format(masters, ","), harness.SENTINELS)
 
 
-def base_memory(context, session):
-    """RSS, in MB, of such a process with FEW masters: what it needs whatever it watches."""
+def base_cost(context, session):
+    """Figures of such a process with FEW masters: what it needs whatever it watches."""
     # Of the same fleet, the lines of its first masters.
     lines = "sentinel monitor".join(session.fleet.conf_lines().split("sentinel monitor")[:FEW + 1])
     base = context.sentinel("base", context.path, lines)
@@ -38,22 +41,27 @@ def base_memory(context, session):
     context.wait(lambda: base.snapshot and base.snapshot.complete(FEW, 1) == FEW, 20)
     base.poll_period = None
     context.pause(2)
-    memory = base.memory_mb()
+    before, at = base.cpu_seconds(), time.monotonic()
+    context.pause(BASE_CALM)
+    figures = {"base": base.memory_mb(),
+               "base_cpu": 100 * (base.cpu_seconds() - before) / (time.monotonic() - at)}
     context.lab.processes.remove(base)
     complaint = base.stop()
-    return memory, [complaint] if complaint else []
+    return figures, [complaint] if complaint else []
 
 
 def calm_round(context, masters, sentinels):
     session = harness.FleetSession(context, masters, sentinels=sentinels)
-    memory, complaints = base_memory(context, session) if masters > FEW else (None, [])
+    base, complaints = base_cost(context, session) if masters > FEW else ({}, [])
     figures = session.start_up()
     session.settle()
     figures.update(session.calm(context.options.steady))
     figures["cpu_instance"] = 1e4 * figures["cpu"] / (2 * masters)  # us of CPU a second
-    if memory is not None:
-        figures["base"] = memory
-        figures["rss_instance"] = 1024 * (figures["rss"] - memory) / (2 * (masters - FEW))
+    if base:
+        further = 2 * (masters - FEW)
+        figures.update(base)
+        figures["cpu_further"] = 1e4 * (figures["cpu"] - base["base_cpu"]) / further
+        figures["rss_instance"] = 1024 * (figures["rss"] - base["base"]) / further
     sample = context.sample(figures)
     sample.complaints += complaints
     return [sample]
@@ -77,7 +85,8 @@ FIGURES = [
     report.Figure("RSS, the largest", "rss", report.megabytes, ratio_at_most=RSS_RATIO),
     report.Figure("RSS of a process with %d masters" % FEW, "base", report.megabytes),
     report.Figure("RSS of each further instance", "rss_instance", report.kibibytes),
-    report.Figure("CPU an instance, us a second", "cpu_instance", report.number),
+    report.Figure("CPU of a process with %d masters" % FEW, "base_cpu", report.percent),
+    report.Figure("CPU of each further instance, us a second", "cpu_further", report.number),
     report.Figure("everything known after", "known", report.seconds),
     report.Figure("commands a second that the fleet answers", "fleet_commands", report.count),
 ]
