@@ -7,13 +7,14 @@
 #include <string.h>
 
 #define CHUNK         1024               /* entries allocated at once */
-#define NAME_SLOTS    (2 * LIMIT_GROUPS) /* open addressing, powers of two */
-#define ADDRESS_SLOTS (4 * LIMIT_GROUPS)
-#define ADDRESS_FILL  (3 * LIMIT_GROUPS) /* then look-ups by address walk the entries */
+#define SLOTS_FIRST   256                /* of a table: powers of two */
+#define NAME_SLOTS    (2 * LIMIT_GROUPS) /* at most */
+#define ADDRESS_SLOTS (4 * LIMIT_GROUPS) /* at most; full: look-ups by address walk the entries */
 #define VIEW_WORDS    ((sizeof(struct group_view) + 7) / 8)
 
-_Static_assert((NAME_SLOTS & (NAME_SLOTS - 1)) == 0, "masks work");
-_Static_assert((ADDRESS_SLOTS & (ADDRESS_SLOTS - 1)) == 0, "masks work");
+_Static_assert((SLOTS_FIRST & (SLOTS_FIRST - 1)) == 0 && (NAME_SLOTS & (NAME_SLOTS - 1)) == 0 &&
+                   (ADDRESS_SLOTS & (ADDRESS_SLOTS - 1)) == 0,
+               "masks work");
 
 struct entry {
     _Atomic uint32_t sequence; /* odd while the owner writes */
@@ -25,18 +26,89 @@ struct entry {
     _Atomic uint64_t words[VIEW_WORDS];
 };
 
+/* From hashes to gids, by open addressing. It only fills; a larger one takes its place when it is
+ * half full. Readers may still be in the older ones, which therefore stay: less than it has. */
+struct table {
+    struct table *older;
+    uint32_t slots;
+    uint32_t filled;         /* the writer's */
+    _Atomic uint32_t slot[]; /* gid + 1, 0: free; never freed again */
+};
+
 struct directory {
     unsigned shards;
     _Atomic uint32_t count;
     _Atomic uint32_t alive;
     struct entry *_Atomic chunks[LIMIT_GROUPS / CHUNK];
-    _Atomic uint32_t *names;     /* gid + 1, 0: free */
-    _Atomic uint32_t *addresses; /* gid + 1, 0: free; never freed again */
+    struct table *_Atomic names;
+    struct table *_Atomic addresses; /* written under address_lock */
     pthread_mutex_t address_lock;
-    uint32_t address_count; /* under address_lock */
     atomic_bool addresses_full;
 };
 
+/* --- tables -------------------------------------------------------------------------------------
+ */
+static struct table *table_new(uint32_t slots, struct table *older)
+{
+    struct table *t = calloc(1, sizeof *t + slots * sizeof *t->slot);
+    if (t != NULL) {
+        t->slots = slots;
+        t->older = older;
+    }
+    return t;
+}
+
+static void table_free(struct table *t)
+{
+    while (t != NULL) {
+        struct table *older = t->older;
+        free(t);
+        t = older;
+    }
+}
+
+static uint32_t table_at(const struct table *t, uint64_t place)
+{
+    return atomic_load_explicit(&t->slot[place & (t->slots - 1)], memory_order_acquire);
+}
+
+/* Makes gid reachable from the hash's place, once. Thread: the writer. */
+static void table_put(struct table *t, uint64_t hash, uint32_t gid)
+{
+    uint64_t place = hash;
+    uint32_t value;
+    while ((value = table_at(t, place)) != 0) {
+        if (value == gid + 1) {
+            return;
+        }
+        place++;
+    }
+    assert(t->filled < t->slots - 1); /* a search ends at a free slot */
+    t->filled++;
+    atomic_store_explicit(&t->slot[place & (t->slots - 1)], gid + 1, memory_order_release);
+}
+
+typedef void (*table_fill)(const struct directory *d, struct table *t);
+
+/* Room for two more. False: there is none. Thread: the writer. */
+static bool table_room(const struct directory *d, struct table *_Atomic *at, uint32_t most,
+                       table_fill fill)
+{
+    struct table *t = atomic_load_explicit(at, memory_order_relaxed);
+    if (t->filled + 2 <= t->slots / 2) {
+        return true;
+    }
+    struct table *larger = t->slots < most ? table_new(2 * t->slots, t) : NULL;
+    if (larger == NULL) {
+        return t->filled + 2 <= t->slots / 4 * 3;
+    }
+    fill(d, larger);
+    atomic_store_explicit(at, larger, memory_order_release);
+    return true;
+}
+
+/* --- names --------------------------------------------------------------------------------------
+ */
 static uint64_t hash_name(const char *name, size_t len)
 {
     uint64_t h = 0xcbf29ce484222325u;
@@ -64,8 +136,8 @@ struct directory *directory_new(unsigned shards)
         return NULL;
     }
     d->shards = shards;
-    d->names = calloc(NAME_SLOTS, sizeof *d->names);
-    d->addresses = calloc(ADDRESS_SLOTS, sizeof *d->addresses);
+    d->names = table_new(SLOTS_FIRST, NULL);
+    d->addresses = table_new(SLOTS_FIRST, NULL);
     if (d->names == NULL || d->addresses == NULL) {
         directory_free(d);
         return NULL;
@@ -86,8 +158,8 @@ void directory_free(struct directory *d)
     for (uint32_t i = 0; i < LIMIT_GROUPS / CHUNK; i++) {
         free(d->chunks[i]);
     }
-    free(d->names);
-    free(d->addresses);
+    table_free(d->names);
+    table_free(d->addresses);
     free(d);
 }
 
@@ -103,9 +175,9 @@ uint32_t directory_find(const struct directory *d, const char *name, size_t len)
     if (len == 0 || len > LIMIT_NAME) {
         return DIRECTORY_NONE;
     }
+    const struct table *t = atomic_load_explicit(&d->names, memory_order_acquire);
     for (uint64_t h = hash_name(name, len);; h++) {
-        uint32_t value =
-            atomic_load_explicit(&d->names[h & (NAME_SLOTS - 1)], memory_order_acquire);
+        uint32_t value = table_at(t, h);
         if (value == 0) {
             return DIRECTORY_NONE;
         }
@@ -113,6 +185,15 @@ uint32_t directory_find(const struct directory *d, const char *name, size_t len)
         if (strlen(known) == len && memcmp(known, name, len) == 0) {
             return value - 1;
         }
+    }
+}
+
+static void fill_names(const struct directory *d, struct table *t)
+{
+    uint32_t count = atomic_load_explicit(&d->count, memory_order_relaxed);
+    for (uint32_t gid = 0; gid < count; gid++) {
+        const char *name = entry_at(d, gid)->name;
+        table_put(t, hash_name(name, strlen(name)), gid);
     }
 }
 
@@ -125,7 +206,7 @@ uint32_t directory_add(struct directory *d, const char *name)
         return gid;
     }
     gid = atomic_load_explicit(&d->count, memory_order_relaxed);
-    if (gid == LIMIT_GROUPS) {
+    if (gid == LIMIT_GROUPS || !table_room(d, &d->names, NAME_SLOTS, fill_names)) {
         return DIRECTORY_NONE;
     }
     if (d->chunks[gid / CHUNK] == NULL) {
@@ -144,10 +225,7 @@ uint32_t directory_add(struct directory *d, const char *name)
     e->owner = owner_of(h, d->shards);
     /* The entry is whole before the count, and the count before the name, can be seen. */
     atomic_store_explicit(&d->count, gid + 1, memory_order_release);
-    while (atomic_load_explicit(&d->names[h & (NAME_SLOTS - 1)], memory_order_relaxed) != 0) {
-        h++;
-    }
-    atomic_store_explicit(&d->names[h & (NAME_SLOTS - 1)], gid + 1, memory_order_release);
+    table_put(atomic_load_explicit(&d->names, memory_order_relaxed), h, gid);
     return gid;
 }
 
@@ -193,26 +271,37 @@ bool directory_read(const struct directory *d, uint32_t gid, struct group_view *
     return true;
 }
 
-/* Makes gid reachable from the hash's place in the table. Thread: an owner. */
-static void address_insert(struct directory *d, uint64_t hash, uint32_t gid)
+/* --- addresses ----------------------------------------------------------------------------------
+ */
+static void put_addresses(struct table *t, uint32_t gid, const struct address *master)
+{
+    table_put(t, address_hash(master), gid);
+    if (master->host != NULL) {
+        table_put(t, address_hash_host(master), gid);
+    }
+}
+
+/* Where the groups are now. Whoever publishes another address meanwhile, or a first one, waits for
+ * the lock and puts it into this table. */
+static void fill_addresses(const struct directory *d, struct table *t)
+{
+    struct group_view view;
+    uint32_t count = directory_count(d);
+    for (uint32_t gid = 0; gid < count; gid++) {
+        if (directory_read(d, gid, &view)) {
+            put_addresses(t, gid, &view.master);
+        }
+    }
+}
+
+/* Thread: an owner. */
+static void address_insert(struct directory *d, uint32_t gid, const struct address *master)
 {
     pthread_mutex_lock(&d->address_lock);
-    for (uint64_t h = hash;; h++) {
-        uint32_t value =
-            atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_relaxed);
-        if (value == gid + 1) {
-            break; /* in this run already: it had this address, or a neighbour, before */
-        }
-        if (value == 0) {
-            if (d->address_count >= ADDRESS_FILL) {
-                atomic_store(&d->addresses_full, true);
-                break;
-            }
-            d->address_count++;
-            atomic_store_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], gid + 1,
-                                  memory_order_release);
-            break;
-        }
+    if (table_room(d, &d->addresses, ADDRESS_SLOTS, fill_addresses)) {
+        put_addresses(atomic_load_explicit(&d->addresses, memory_order_relaxed), gid, master);
+    } else {
+        atomic_store(&d->addresses_full, true);
     }
     pthread_mutex_unlock(&d->address_lock);
 }
@@ -235,10 +324,7 @@ void directory_publish(struct directory *d, uint32_t gid, const struct group_vie
     }
     atomic_store_explicit(&e->sequence, sequence + 2, memory_order_release);
     if (!was_alive || !address_same(&old.master, &view->master)) {
-        address_insert(d, address_hash(&view->master), gid);
-        if (view->master.host != NULL) {
-            address_insert(d, address_hash_host(&view->master), gid);
-        }
+        address_insert(d, gid, &view->master);
     }
     if (!was_alive) {
         atomic_store_explicit(&e->alive, true, memory_order_release);
@@ -264,10 +350,10 @@ static bool is_at(const struct directory *d, uint32_t gid, const struct address 
 static uint32_t find_from(const struct directory *d, uint64_t hash, const struct address *addr)
 {
     uint32_t found = DIRECTORY_NONE;
+    const struct table *t = atomic_load_explicit(&d->addresses, memory_order_acquire);
 
     for (uint64_t h = hash;; h++) {
-        uint32_t value =
-            atomic_load_explicit(&d->addresses[h & (ADDRESS_SLOTS - 1)], memory_order_acquire);
+        uint32_t value = table_at(t, h);
         if (value == 0) {
             break;
         }

@@ -115,7 +115,7 @@ static void a_full_table_still_answers(void **state)
         (void)snprintf(name, sizeof name, "m%u", i);
         gids[i] = directory_add(d, name);
     }
-    for (unsigned i = 0; i < 4 * LIMIT_GROUPS; i++) {
+    for (unsigned i = 0; i < 6 * LIMIT_GROUPS; i++) {
         (void)snprintf(ip, sizeof ip, "127.%u.%u.%u", i >> 16 & 255, i >> 8 & 255, i & 255);
         v = view_of(ip, 7000, i);
         directory_publish(d, gids[i % 16], &v);
@@ -171,6 +171,46 @@ static void readers_never_see_half_a_view(void **state)
     directory_free(race.d);
 }
 
+static void *finder(void *arg)
+{
+    struct race *race = arg;
+    struct group_view v = view_of("127.0.0.1", 7000, 0);
+    while (!atomic_load(&race->stop)) {
+        assert_int_equal(directory_find(race->d, "m0", 2), race->gid);
+        assert_int_equal(directory_find_address(race->d, &v.master), race->gid);
+        race->reads++;
+    }
+    return NULL;
+}
+
+/* Tables grow many times, under a reader; none of the groups gets lost. */
+static void many_are_found_while_tables_grow(void **state)
+{
+    enum { GROUPS = 20000 };
+    struct race race = {.d = directory_new(1)};
+    pthread_t thread;
+    char text[32];
+    (void)state;
+    for (unsigned i = 0; i < GROUPS; i++) {
+        (void)snprintf(text, sizeof text, "m%u", i);
+        assert_int_equal(directory_add(race.d, text), i);
+        (void)snprintf(text, sizeof text, "127.0.%u.%u", i >> 8, i & 255);
+        struct group_view v = view_of(i == 0 ? "127.0.0.1" : text, i == 0 ? 7000 : 7001, 0);
+        directory_publish(race.d, i, &v);
+        if (i == 0) {
+            assert_int_equal(pthread_create(&thread, NULL, finder, &race), 0);
+        }
+    }
+    atomic_store(&race.stop, true);
+    pthread_join(thread, NULL);
+    for (unsigned i = 1; i < GROUPS; i++) {
+        (void)snprintf(text, sizeof text, "127.0.%u.%u", i >> 8, i & 255);
+        struct group_view v = view_of(text, 7001, 0);
+        assert_int_equal(directory_find_address(race.d, &v.master), i);
+    }
+    directory_free(race.d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +220,7 @@ int main(void)
         cmocka_unit_test(addresses_follow_switches),
         cmocka_unit_test(a_full_table_still_answers),
         cmocka_unit_test(readers_never_see_half_a_view),
+        cmocka_unit_test(many_are_found_while_tables_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
