@@ -268,16 +268,16 @@ static void sentinel_get_master_addr(struct call *call)
     const struct directory *d = call->admin->process->directory;
     const struct resp_arg *name = &call->args[2];
     uint32_t gid = directory_find(d, name->text, name->len);
-    struct group_view view;
+    struct address current;
 
-    if (gid == DIRECTORY_NONE || !directory_read(d, gid, &view)) {
+    if (gid == DIRECTORY_NONE || !directory_current(d, gid, &current)) {
         reply_null_array(&call->reply);
         return;
     }
     reply_array(&call->reply, 2);
     reply_text(&call->reply,
-               address_host(&view.current, shard_tunables(call->admin->shard)->announce_hostnames));
-    reply_number(&call->reply, view.current.port);
+               address_host(&current, shard_tunables(call->admin->shard)->announce_hostnames));
+    reply_number(&call->reply, current.port);
 }
 
 static void reply_vote(struct reply *r, bool down, const struct runid *leader, uint64_t epoch)

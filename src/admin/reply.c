@@ -30,7 +30,12 @@ static void header(struct reply *r, char type, int64_t value)
     char *out = (char *)buffer_reserve(r->out, NUMBER + 3);
 
     out[0] = type;
-    size_t len = 1 + digits(out + 1, value);
+    size_t len = 2;
+    if (value >= 0 && value <= 9) { /* most */
+        out[1] = (char)('0' + value);
+    } else {
+        len = 1 + digits(out + 1, value);
+    }
     out[len++] = '\r';
     out[len++] = '\n';
     r->out->len += len;

@@ -118,6 +118,24 @@ static bool find_line(struct resp_parser *p, const uint8_t *bytes, size_t len, s
     return true;
 }
 
+/* Reads a whole line of a type and a number of one or two digits: nearly all are. Returns the
+ * line's length without its end, or 0 and no value: it is not such a line. */
+static size_t short_line(const uint8_t *line, size_t len, uint8_t type, int64_t *value)
+{
+    if (len < 5 || line[0] != type || line[1] < '1' || line[1] > '9') {
+        return 0;
+    }
+    if (line[2] == '\r') {
+        *value = line[1] - '0';
+        return 2;
+    }
+    if (line[2] < '0' || line[2] > '9' || line[3] != '\r') {
+        return 0;
+    }
+    *value = (line[1] - '0') * 10 + (line[2] - '0');
+    return 3;
+}
+
 /* --- inline requests ------------------------------------------------------------------------- */
 
 static int hex_digit(uint8_t c)
@@ -225,15 +243,17 @@ static enum resp_result parse_inline(struct resp_parser *p, const uint8_t *bytes
 
 static enum resp_result parse_header(struct resp_parser *p, const uint8_t *bytes, size_t len)
 {
-    size_t line;
-
-    if (!find_line(p, bytes, len, &line)) {
-        return len - p->position > LIMIT_REQUEST_INLINE ? bad(p, "too big mbulk count string")
-                                                        : RESP_MORE;
-    }
     int64_t count;
-    if (!parse_number(bytes + 1, line - 1, &count) || count > LIMIT_REQUEST_ARGS) {
-        return bad(p, "invalid multibulk length");
+    size_t line = short_line(bytes, len, '*', &count);
+
+    if (line == 0) {
+        if (!find_line(p, bytes, len, &line)) {
+            return len - p->position > LIMIT_REQUEST_INLINE ? bad(p, "too big mbulk count string")
+                                                            : RESP_MORE;
+        }
+        if (!parse_number(bytes + 1, line - 1, &count) || count > LIMIT_REQUEST_ARGS) {
+            return bad(p, "invalid multibulk length");
+        }
     }
     if (p->strict && count > STRICT_ARGS) {
         return bad(p, "unauthenticated multibulk length");
@@ -246,11 +266,10 @@ static enum resp_result parse_header(struct resp_parser *p, const uint8_t *bytes
     return RESP_REQUEST;
 }
 
-static enum resp_result parse_length(struct resp_parser *p, const uint8_t *bytes, size_t len)
+static enum resp_result read_length(struct resp_parser *p, const uint8_t *bytes, size_t len,
+                                    size_t *line)
 {
-    size_t line;
-
-    if (!find_line(p, bytes, len, &line)) {
+    if (!find_line(p, bytes, len, line)) {
         return len - p->position > LIMIT_REQUEST_INLINE ? bad(p, "too big bulk count string")
                                                         : RESP_MORE;
     }
@@ -260,10 +279,23 @@ static enum resp_result parse_length(struct resp_parser *p, const uint8_t *bytes
         snprintf(what, sizeof what, "expected '$', got '%c'", got < ' ' ? ' ' : got);
         return bad(p, what);
     }
-    if (!parse_number(bytes + p->position + 1, line - 1, &p->bulk) || p->bulk < 0 ||
+    if (!parse_number(bytes + p->position + 1, *line - 1, &p->bulk) || p->bulk < 0 ||
         p->bulk > LIMIT_REQUEST_BULK) {
         p->bulk = -1;
         return bad(p, "invalid bulk length");
+    }
+    return RESP_REQUEST;
+}
+
+static enum resp_result parse_length(struct resp_parser *p, const uint8_t *bytes, size_t len)
+{
+    size_t line = short_line(bytes + p->position, len - p->position, '$', &p->bulk);
+
+    if (line == 0) {
+        enum resp_result result = read_length(p, bytes, len, &line);
+        if (result != RESP_REQUEST) {
+            return result;
+        }
     }
     if (p->strict && p->bulk > STRICT_BULK) {
         return bad(p, "unauthenticated bulk length");

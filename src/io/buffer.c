@@ -6,22 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint8_t *buffer_reserve(struct buffer *b, size_t len)
+void buffer_grow(struct buffer *b, size_t len)
 {
-    if (b->cap - b->len < len) {
-        size_t cap = b->cap > 0 ? b->cap : 256;
-        while (cap - b->len < len) {
-            assert(cap <= SIZE_MAX / 2);
-            cap *= 2;
-        }
-        uint8_t *data = realloc(b->data, cap);
-        if (data == NULL) {
-            abort();
-        }
-        b->data = data;
-        b->cap = cap;
+    size_t cap = b->cap > 0 ? b->cap : 256;
+    while (cap - b->len < len) {
+        assert(cap <= SIZE_MAX / 2);
+        cap *= 2;
     }
-    return b->data + b->len;
+    uint8_t *data = realloc(b->data, cap);
+    if (data == NULL) {
+        abort();
+    }
+    b->data = data;
+    b->cap = cap;
 }
 
 void buffer_append(struct buffer *b, const void *bytes, size_t len)

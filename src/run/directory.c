@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +16,14 @@
 _Static_assert((SLOTS_FIRST & (SLOTS_FIRST - 1)) == 0 && (NAME_SLOTS & (NAME_SLOTS - 1)) == 0 &&
                    (ADDRESS_SLOTS & (ADDRESS_SLOTS - 1)) == 0,
                "masks work");
+_Static_assert(offsetof(struct group_view, current) % 8 == 0 && sizeof(struct address) % 8 == 0,
+               "an address is whole words of the view");
+_Static_assert(LIMIT_NAME <= UINT8_MAX, "entry.name_len holds it");
 
 struct entry {
     _Atomic uint32_t sequence; /* odd while the owner writes */
     atomic_bool alive;
+    uint8_t name_len;
     unsigned owner;
     char *name;
     /* The view, as words, because a reader may copy it while it is written: it then sees that the
@@ -181,8 +186,8 @@ uint32_t directory_find(const struct directory *d, const char *name, size_t len)
         if (value == 0) {
             return DIRECTORY_NONE;
         }
-        const char *known = entry_at(d, value - 1)->name;
-        if (strlen(known) == len && memcmp(known, name, len) == 0) {
+        const struct entry *e = entry_at(d, value - 1);
+        if (e->name_len == len && memcmp(e->name, name, len) == 0) {
             return value - 1;
         }
     }
@@ -222,6 +227,7 @@ uint32_t directory_add(struct directory *d, const char *name)
     if (e->name == NULL) {
         return DIRECTORY_NONE;
     }
+    e->name_len = (uint8_t)len;
     e->owner = owner_of(h, d->shards);
     /* The entry is whole before the count, and the count before the name, can be seen. */
     atomic_store_explicit(&d->count, gid + 1, memory_order_release);
@@ -249,25 +255,43 @@ bool directory_alive(const struct directory *d, uint32_t gid)
     return atomic_load_explicit(&entry_at(d, gid)->alive, memory_order_acquire);
 }
 
-bool directory_read(const struct directory *d, uint32_t gid, struct group_view *view)
+/* Copies words [first, first + count) of the view as they were at one moment. False: removed. */
+static bool read_words(const struct entry *e, size_t first, size_t count, uint64_t *words)
 {
-    const struct entry *e = entry_at(d, gid);
-    uint64_t words[VIEW_WORDS];
     uint32_t before, after;
 
     do {
         before = atomic_load_explicit(&e->sequence, memory_order_acquire);
-        for (size_t i = 0; i < VIEW_WORDS; i++) {
-            words[i] = atomic_load_explicit(&e->words[i], memory_order_relaxed);
+        for (size_t i = 0; i < count; i++) {
+            words[i] = atomic_load_explicit(&e->words[first + i], memory_order_relaxed);
         }
         /* The words are read before the sequence is read again. */
         atomic_thread_fence(memory_order_acquire);
         after = atomic_load_explicit(&e->sequence, memory_order_relaxed);
     } while ((before & 1) != 0 || before != after);
-    if (!atomic_load_explicit(&e->alive, memory_order_acquire)) {
+    return atomic_load_explicit(&e->alive, memory_order_acquire);
+}
+
+bool directory_read(const struct directory *d, uint32_t gid, struct group_view *view)
+{
+    uint64_t words[VIEW_WORDS];
+
+    if (!read_words(entry_at(d, gid), 0, VIEW_WORDS, words)) {
         return false;
     }
     memcpy(view, words, sizeof *view);
+    return true;
+}
+
+bool directory_current(const struct directory *d, uint32_t gid, struct address *current)
+{
+    uint64_t words[sizeof *current / 8];
+
+    if (!read_words(entry_at(d, gid), offsetof(struct group_view, current) / 8,
+                    sizeof words / sizeof words[0], words)) {
+        return false;
+    }
+    memcpy(current, words, sizeof *current);
     return true;
 }
 

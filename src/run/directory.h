@@ -36,6 +36,8 @@ unsigned directory_owner_of(const char *name, unsigned shards);
 /* A consistent copy of what the owner last published; false (view untouched) while the group is
  * not monitored. */
 bool directory_read(const struct directory *d, uint32_t gid, struct group_view *view);
+/* Of the view only view.current, which clients ask for most. */
+bool directory_current(const struct directory *d, uint32_t gid, struct address *current);
 bool directory_alive(const struct directory *d, uint32_t gid);
 
 /* The live group whose master (view.master) is at addr; of several the first monitored;

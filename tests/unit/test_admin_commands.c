@@ -1,6 +1,9 @@
-/* COMMAND DOCS: every command has a document, and each is a well-formed reply. CLIENT TRACKING. */
+/* COMMAND DOCS: every command has a document, and each is a well-formed reply. Names in any case,
+ * CLIENT TRACKING. */
 #include "admin/docs.h"
 #include "admin_fake.h"
+
+#include <ctype.h>
 
 /* --- COMMAND DOCS ---------------------------------------------------------------------------- */
 
@@ -78,6 +81,31 @@ static void documented_arguments(void **state)
     buffer_free(&out);
 }
 
+/* Capital letters of ASCII are small ones in a name, wherever they stand; no other byte is. */
+static void case_of_names(void **state)
+{
+    const struct command *ping = command_find("ping", 4, NULL, 0);
+    const struct command *get =
+        command_find("sentinel", 8, "get-master-addr-by-name", strlen("get-master-addr-by-name"));
+
+    assert_non_null(ping);
+    assert_non_null(get);
+    assert_ptr_equal(command_find("PiNG", 4, NULL, 0), ping);
+    assert_ptr_equal(command_find("SENTINEL", 8, "GET-master-ADDR-by-NAME", 23), get);
+    for (int at = 0; at < 23; at++) {
+        for (int byte = 0; byte < 256; byte++) {
+            char name[] = "get-master-addr-by-name";
+            bool same = byte == name[at] || (isalpha(name[at]) && byte == name[at] - 32);
+            name[at] = (char)byte;
+            assert_ptr_equal(command_find("sentinel", 8, name, 23), same ? get : NULL);
+        }
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        char name[] = {'p', (char)byte, 'n', 'g'};
+        assert_ptr_equal(command_find(name, 4, NULL, 0), byte == 'i' || byte == 'I' ? ping : NULL);
+    }
+}
+
 /* --- CLIENT TRACKING -------------------------------------------------------------------------- */
 
 /* The client that CLIENT TRACKING names may be another shard's. */
@@ -107,6 +135,7 @@ static void tracking_redirect(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(case_of_names),
         TEST(every_command_has_a_document),
         TEST(documented_arguments),
         TEST(tracking_redirect),

@@ -61,18 +61,24 @@ static void a_group_lives_dies_and_is_revived(void **state)
 {
     struct directory *d = directory_new(1);
     struct group_view in = view_of("127.0.0.1", 7000, 3), out;
+    struct address current;
     (void)state;
     uint32_t gid = directory_add(d, "m");
     assert_false(directory_read(d, gid, &out));
+    assert_false(directory_current(d, gid, &current));
+    assert_true(address_set(&in.current, "127.0.0.9", 9, 7009));
     assert_int_equal(directory_alive_count(d), 0);
     directory_publish(d, gid, &in);
     assert_true(directory_read(d, gid, &out));
     assert_int_equal(out.config_epoch, 3);
+    assert_true(directory_current(d, gid, &current));
+    assert_true(address_same(&current, &in.current));
     assert_int_equal(directory_alive_count(d), 1);
     assert_int_equal(directory_find_address(d, &in.master), gid);
     directory_remove(d, gid);
     directory_remove(d, gid); /* twice does no harm */
     assert_false(directory_read(d, gid, &out));
+    assert_false(directory_current(d, gid, &current));
     assert_int_equal(directory_alive_count(d), 0);
     assert_int_equal(directory_find_address(d, &in.master), DIRECTORY_NONE);
     in = view_of("127.0.0.1", 7001, 4);
