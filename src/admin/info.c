@@ -328,6 +328,11 @@ static void vedette_section(const struct admin *a, const struct info_sums *sums,
     put_count(out, "vedette_infos", s->infos);
     put_count(out, "vedette_infos_refused", s->infos_refused);
     put_count(out, "vedette_gossip_dropped", s->gossip_dropped);
+    put_count(out, "vedette_letters_spilled", s->letters_spilled);
+    put_count(out, "vedette_receive_buffers", s->receive_buffers);
+    put_count(out, "vedette_receive_buffers_short", s->receives_short);
+    put_count(out, "vedette_completions_held_back", s->cqes_overflown);
+    put_count(out, "vedette_submissions_full", s->sqes_waited);
     put_count(out, "vedette_tls_handshakes", s->handshakes);
     put_count(out, "vedette_tls_handshakes_failed", s->handshakes_failed);
     put_count(out, "vedette_tls_handshakes_refused", s->handshakes_refused);
@@ -380,6 +385,11 @@ static void add_counters(struct shard_counters *to, const struct shard_counters 
     to->infos += from->infos;
     to->gossip_dropped += from->gossip_dropped;
     to->infos_refused += from->infos_refused;
+    to->letters_spilled += from->letters_spilled;
+    to->receives_short += from->receives_short;
+    to->cqes_overflown += from->cqes_overflown;
+    to->sqes_waited += from->sqes_waited;
+    to->receive_buffers += from->receive_buffers;
     to->handshakes += from->handshakes;
     to->handshakes_failed += from->handshakes_failed;
     to->handshakes_refused += from->handshakes_refused;

@@ -62,6 +62,9 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
     *out = s->counters;
     post_counters(s->process->post, s->index, &post);
     out->gossip_dropped = post.dropped;
+    out->letters_spilled = post.spilled;
+    out->receives_short = out->cqes_overflown = out->sqes_waited = 0;
+    out->receive_buffers = 0;
     out->handshakes = out->handshakes_failed = out->handshakes_refused = 0;
     struct ring *rings[] = {s->client_ring, s->link_ring};
     for (size_t i = 0; i < 2; i++) {
@@ -70,6 +73,10 @@ void shard_counters(const struct shard *s, struct shard_counters *out)
         out->handshakes += ring.handshakes;
         out->handshakes_failed += ring.handshake_failures;
         out->handshakes_refused += ring.handshakes_refused;
+        out->receives_short += ring.no_buffers;
+        out->cqes_overflown += ring.cq_overflows;
+        out->sqes_waited += ring.sq_full;
+        out->receive_buffers += ring.buffers;
         out->links_direct = ring.direct; /* of the last, the links' */
         out->links_direct_most = ring.direct_most;
         out->links_refused = ring.refused;

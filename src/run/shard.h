@@ -132,6 +132,10 @@ struct shard_counters {
     uint64_t turns, link_commands, link_replies, hellos, infos, gossip_dropped, infos_refused;
     uint64_t handshakes, handshakes_failed, handshakes_refused; /* TLS, of clients and links */
     uint64_t links_refused;                                     /* for want of descriptors */
+    uint64_t letters_spilled; /* found their lane full, and waited beside it */
+    uint64_t receives_short, cqes_overflown, sqes_waited; /* ring_counters' no_buffers,
+                                               cq_overflows, sq_full: slower, nothing is lost */
+    uint32_t receive_buffers;                             /* now */
     uint32_t links, groups, replicas, sentinels;
     uint32_t links_direct, links_direct_most; /* ring_counters */
 };

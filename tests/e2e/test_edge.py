@@ -2,12 +2,14 @@
 a failover. They may be late; they promise nothing twice and agree in the end."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
+from lib.sentinel import IO, ROOT, VEDETTE
 from lib.wait import stays, wait_until
 from lib.world import wait_known, wait_switched
 
@@ -111,3 +113,41 @@ def test_stopped_in_the_middle(three):
     settled(three, 45)
     # It noticed that it had been away.
     assert first.find("+tilt")
+
+
+sys.path.insert(0, os.path.join(ROOT, "bench"))
+import lab  # noqa: E402
+
+MANY = 1000
+
+
+def test_bounds_are_met_at_once(world, tmp_path):
+    """A thousand masters that answer in one instant, and half of them die in one: more than there
+    are receive buffers for, or places in a lane. It is counted, and nothing comes of it."""
+    fleet = lab.Fleet(os.path.join(os.path.dirname(VEDETTE), "fleet"), str(tmp_path), MANY,
+                      down_after=3000, failover_timeout=20000)
+    fleet.start()
+    try:
+        lines = [re.sub(r"^(sentinel monitor .* )\d+$", r"\g<1>1", line)
+                 for line in fleet.conf_lines().splitlines()]
+        # Not its first start: it elects at once.
+        sentinel = world.sentinel("vedette", lines + ["sentinel current-epoch 0"]).start()
+        wait_until(lambda: int(sentinel.info("vedette")["vedette_replicas"]) == MANY, 10,
+                   "every replica is known")
+        time.sleep(2.5)
+        assert not sentinel.find("+sdown")
+        fleet.control("kill %d" % (MANY // 2))
+        wait_until(lambda: all(one["promotions"] for one in fleet.control("promotions")), 15,
+                   "all are promoted")
+        records = fleet.control("promotions")
+        assert len(records) == MANY // 2
+        for record in records:
+            assert record["promotions"] == 1, record
+        counters = sentinel.info("everything")
+        if IO != "epoll":
+            assert int(counters["vedette_receive_buffers_short"]) > 0
+        for name in ("vedette_events_dropped", "vedette_gossip_dropped",
+                     "vedette_journal_refused"):
+            assert counters[name] == "0", name
+    finally:
+        assert fleet.stop() is None
