@@ -105,28 +105,46 @@ void layout_override(struct config *cfg, const char *name, const char *text, boo
     };
 }
 
+chars_t layout_keep(struct config_layout *layout, const char *text, size_t len)
+{
+    size_t at = layout->chars.len;
+    assert(at + len < UINT32_MAX); /* LIMIT_CONFIG_FILE, and what is derived from it */
+    config_text_append(&layout->chars, text, len);
+    config_text_append(&layout->chars, "", 1);
+    return (chars_t)at;
+}
+
+chars_t layout_keep_name(struct config_layout *layout, const char *name)
+{
+    if (strcmp(layout_chars(layout, layout->last_name), name) != 0) {
+        layout->last_name = layout_keep(layout, name, strlen(name));
+    }
+    return layout->last_name;
+}
+
+const char *layout_chars(const struct config_layout *layout, chars_t at)
+{
+    assert(at < layout->chars.len);
+    return layout->chars.data + at;
+}
+
 static struct line *layout_add(struct config_layout *layout, const char *text, size_t len)
 {
     layout->lines =
         config_grow(layout->lines, &layout->cap, layout->count + 1, sizeof(*layout->lines));
     struct line *line = &layout->lines[layout->count++];
-    *line = (struct line){.text = config_copy(text, len)};
+    *line = (struct line){.text = layout_keep(layout, text, len)};
     return line;
 }
 
 static void layout_free(struct config_layout *layout)
 {
-    for (size_t i = 0; i < layout->count; i++) {
-        free(layout->lines[i].text);
-        free(layout->lines[i].canon);
-        free(layout->lines[i].name);
-        free(layout->lines[i].extra);
-    }
     for (size_t i = 0; i < layout->override_count; i++) {
         free(layout->overrides[i].name);
         free(layout->overrides[i].text);
     }
     free(layout->lines);
+    free(layout->chars.data);
     free(layout->overrides);
     free(layout);
 }
@@ -190,7 +208,7 @@ static bool read_leader_comment(struct loader *l, const struct reading *r)
     if (r->line != NULL) {
         r->line->kind = LINE_GROUP;
         r->line->option = OPTION_LEADER;
-        r->line->name = config_copy(w.item[0], strlen(w.item[0]));
+        r->line->name = layout_keep_name(l->load.cfg->layout, w.item[0]);
     }
     wait_for_phase(l, r, &w, PHASE_COUNT);
     return true;
@@ -247,7 +265,7 @@ static bool read_sentinel(struct loader *l, const struct reading *r, struct word
         return false;
     }
     if (r->line != NULL) {
-        sentinel_classify(w, r->line);
+        sentinel_classify(l->load.cfg->layout, w, r->line);
     }
     wait_for_phase(l, r, w, phase);
     return true;
@@ -264,9 +282,9 @@ static bool read_directive(struct loader *l, const struct reading *r, struct wor
     }
     if (r->line != NULL) {
         r->line->kind = LINE_SERVER;
-        r->line->name = config_copy(w->item[0], strlen(w->item[0]));
+        r->line->name = layout_keep_name(l->load.cfg->layout, w->item[0]);
         if (strcmp(w->item[0], "user") == 0 && w->count > 1) {
-            r->line->extra = config_copy(w->item[1], strlen(w->item[1]));
+            r->line->extra = layout_keep(l->load.cfg->layout, w->item[1], strlen(w->item[1]));
         }
     }
     if (!directive_apply(&l->load, w)) {
@@ -493,6 +511,7 @@ static struct config *config_new(const char *path)
 {
     struct config *cfg = config_alloc(sizeof(*cfg));
     cfg->layout = config_alloc(sizeof(*cfg->layout));
+    (void)layout_keep(cfg->layout, "", 0);
     cfg->path = path != NULL ? config_copy(path, strlen(path)) : NULL;
     cfg->deny_scripts_reconfig = true;
     directive_defaults(&cfg->server);

@@ -135,7 +135,6 @@ struct config_peer { /* a known sentinel of a group */
 };
 
 struct config_group {
-    char name[LIMIT_NAME + 1];
     struct address addr; /* of the master; of the promoted replica once that is durable */
     struct group_settings set;
     char *auth_user, *auth_pass; /* NULL: none */
@@ -151,6 +150,7 @@ struct config_group {
     struct config_peer *sentinels;
     size_t sentinel_count, sentinel_cap;
     unsigned mark; /* the renderer's */
+    char name[];   /* at most LIMIT_NAME bytes; as long as it needs to be: there are thousands */
 };
 
 struct config {

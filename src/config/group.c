@@ -105,10 +105,11 @@ struct config_group *config_add(struct config *cfg, const char *name)
 {
     struct periods periods;
     periods_default(&periods);
-    assert(strlen(name) <= LIMIT_NAME && config_find(cfg, name, strlen(name)) == NULL);
+    size_t len = strlen(name);
+    assert(len <= LIMIT_NAME && config_find(cfg, name, len) == NULL);
 
-    struct config_group *group = config_alloc(sizeof(*group));
-    memcpy(group->name, name, strlen(name) + 1);
+    struct config_group *group = config_alloc(sizeof(*group) + len + 1);
+    memcpy(group->name, name, len + 1);
     group->set.quorum = 1;
     group->set.parallel_syncs = 1;
     group->set.down_after = periods.default_down_after;
@@ -119,7 +120,7 @@ struct config_group *config_add(struct config *cfg, const char *name)
         config_grow(cfg->groups, &cfg->group_cap, cfg->group_count + 1, sizeof(*cfg->groups));
     cfg->groups[cfg->group_count++] = group;
     table_room(cfg);
-    if (config_find(cfg, name, strlen(name)) == NULL) {
+    if (config_find(cfg, name, len) == NULL) {
         table_put(cfg->layout, group);
     }
     return group;

@@ -83,16 +83,20 @@ enum option {
     OPTION_COUNT
 };
 
+/* A place in layout.chars. Of thousands of masters there are several lines each: they are kept
+ * small and together. */
+typedef uint32_t chars_t;
+
 struct line {
-    enum line_kind kind;
-    enum option option;
-    char *text; /* as the user wrote it, without the newline */
-    char *
-        canon; /* what the model would have written for it when it was read; NULL: always differs */
-    char *name;          /* of the directive (lower case) or of the group */
-    char *extra;         /* the command of a rename; the name of a user */
-    struct address addr; /* of a replica */
-    struct runid runid;  /* of a sentinel */
+    uint8_t kind;   /* enum line_kind */
+    uint8_t option; /* enum option */
+    uint16_t port;  /* of a replica */
+    chars_t text;   /* as the user wrote it, without the newline */
+    chars_t canon;  /* what the model would have written for it when it was read; 0: that is the
+                       text, or it always differs */
+    chars_t name;   /* of the directive (lower case) or of the group */
+    chars_t extra;  /* the ip or name of a replica; the runid of a sentinel; the command of a
+                       rename; the name of a user */
 };
 
 struct override { /* a directive that is not as the file has it */
@@ -104,12 +108,20 @@ struct override { /* a directive that is not as the file has it */
 struct config_layout {
     struct line *lines;
     size_t count, cap;
+    struct config_text chars; /* texts, each with its NUL; at 0 is the empty one */
+    chars_t last_name;        /* the latest of a line: neighbours share it */
     struct override *overrides;
     size_t override_count, override_cap;
     struct config_group **table; /* by hash of the name, open addressing; a power of two */
     size_t table_size;
 };
 
+/* Keeps a copy of a text. Returns its place. */
+chars_t layout_keep(struct config_layout *layout, const char *text, size_t len);
+/* The same for the name of a line. */
+chars_t layout_keep_name(struct config_layout *layout, const char *name);
+/* What is at a place; valid until something else is kept. */
+const char *layout_chars(const struct config_layout *layout, chars_t at);
 /* Remembers that a directive is now as `text` says. */
 void layout_override(struct config *cfg, const char *name, const char *text, bool many);
 /* Fills in canon of all lines: once, at the end of loading (rewrite.c). */
@@ -174,8 +186,8 @@ enum apply_mode {
 bool sentinel_phase(const struct words *w, enum phase *phase, struct config_error *err);
 bool sentinel_apply(struct config *cfg, const struct words *words, enum apply_mode mode,
                     struct config_error *err);
-/* What kind of line of the file this is, for rewriting. Sets kind, option, name, extra. */
-void sentinel_classify(const struct words *w, struct line *line);
+/* What kind of line of the layout this is, for rewriting. Sets kind, option, name, extra, port. */
+void sentinel_classify(struct config_layout *layout, const struct words *w, struct line *line);
 /* Epochs of groups raise current_epoch (protocol.md §11). */
 void sentinel_raise(struct config *cfg);
 

@@ -23,7 +23,7 @@ void *config_grow(void *array, size_t *cap, size_t need, size_t item)
         return array;
     }
     /* Of large items, such as a group's replicas, there are mostly one or two. */
-    size_t more = *cap > 0 ? *cap * 2 : item < 32 ? 8 : 2;
+    size_t more = *cap > 0 ? *cap * 2 : item < 32 ? 8 : 1;
     while (more < need) {
         more *= 2;
     }

@@ -277,24 +277,30 @@ static bool take(struct written *w, const struct config_group *group, enum optio
 }
 
 /* Which item of the group a line of the file is about. False: it is gone. */
-static bool locate(const struct config_group *group, const struct line *line, size_t *index)
+static bool locate(const struct config *cfg, const struct config_group *group,
+                   const struct line *line, size_t *index)
 {
+    const char *extra = layout_chars(cfg->layout, line->extra);
     *index = 0;
     if (line->option == OPTION_KNOWN_REPLICA) {
-        while (*index < group->replica_count &&
-               !address_equal(&group->replicas[*index], &line->addr)) {
+        struct address addr;
+        if (!address_set_host(&addr, extra, strlen(extra), line->port, HOST_CONFIGURED)) {
+            return false;
+        }
+        while (*index < group->replica_count && !address_equal(&group->replicas[*index], &addr)) {
             (*index)++;
         }
         return *index < group->replica_count;
     }
     if (line->option == OPTION_KNOWN_SENTINEL) {
-        struct config_peer *peer = config_peer_find(group, &line->runid);
+        struct runid runid;
+        (void)runid_parse(&runid, extra, strlen(extra));
+        struct config_peer *peer = config_peer_find(group, &runid);
         *index = peer != NULL ? (size_t)(peer - group->sentinels) : 0;
         return peer != NULL;
     }
     if (line->option == OPTION_RENAME_COMMAND) {
-        struct config_rename *rename =
-            rename_find(group->renames, group->rename_count, line->extra);
+        struct config_rename *rename = rename_find(group->renames, group->rename_count, extra);
         *index = rename != NULL ? (size_t)(rename - group->renames) : 0;
         return rename != NULL;
     }
@@ -309,10 +315,11 @@ static bool line_text(struct config *cfg, const struct line *line, struct writte
         return take(w, NULL, line->option, 0) && global_line(cfg, line->option, out);
     }
     assert(line->kind == LINE_GROUP);
-    struct config_group *group = config_find(cfg, line->name, strlen(line->name));
+    const char *name = layout_chars(cfg->layout, line->name);
+    struct config_group *group = config_find(cfg, name, strlen(name));
     size_t index;
-    return group != NULL && locate(group, line, &index) && take(w, group, line->option, index) &&
-           group_line(cfg, group, line->option, index, out);
+    return group != NULL && locate(cfg, group, line, &index) &&
+           take(w, group, line->option, index) && group_line(cfg, group, line->option, index, out);
 }
 
 /* --- what was read
@@ -344,18 +351,21 @@ static bool same_words(const char *a, const char *b)
 
 void layout_settle(struct config *cfg)
 {
+    struct config_layout *layout = cfg->layout;
+    struct config_text canon = {0};
     struct written w;
     written_init(&w, cfg);
-    for (size_t i = 0; i < cfg->layout->count; i++) {
-        struct line *line = &cfg->layout->lines[i];
-        struct config_text text = {0};
+    for (size_t i = 0; i < layout->count; i++) {
+        struct line *line = &layout->lines[i];
+        const char *text = layout_chars(layout, line->text);
+        canon.len = 0;
         if ((line->kind == LINE_SENTINEL || line->kind == LINE_GROUP) &&
-            line_text(cfg, line, &w, &text) && same_words(text.data, line->text)) {
-            line->canon = text.data;
-        } else {
-            free(text.data);
+            line_text(cfg, line, &w, &canon) && strcmp(canon.data, text) != 0 &&
+            same_words(canon.data, text)) {
+            line->canon = layout_keep(layout, canon.data, canon.len);
         }
     }
+    free(canon.data);
     written_free(&w, cfg);
 }
 
@@ -387,18 +397,18 @@ static void put_directive(const struct config *cfg, const struct line *line, str
                           struct config_text *out)
 {
     const struct config_layout *layout = cfg->layout;
-    d->protected_mode = d->protected_mode || strcmp(line->name, "protected-mode") == 0;
-    d->port = d->port || strcmp(line->name, "port") == 0;
-    if (strcmp(line->name, "user") == 0) {
+    const char *name = layout_chars(layout, line->name), *text = layout_chars(layout, line->text);
+    d->protected_mode = d->protected_mode || strcmp(name, "protected-mode") == 0;
+    d->port = d->port || strcmp(name, "port") == 0;
+    if (strcmp(name, "user") == 0) {
         users_render_line(cfg, line, d->users, out);
         return;
     }
-    if (strcmp(line->name, "dir") == 0) {
+    if (strcmp(name, "dir") == 0) {
         const char *dir = cfg->server.dir; /* NULL: `dir ""`, which chdir() takes for no folder */
-        bool keep =
-            d->dir_lines == 1 && dir != NULL && dir[0] == '/' && strstr(line->text, dir) != NULL;
+        bool keep = d->dir_lines == 1 && dir != NULL && dir[0] == '/' && strstr(text, dir) != NULL;
         if (!d->dir && keep) {
-            put(out, line->text);
+            put(out, text);
         } else if (!d->dir) {
             put_dir(cfg, out);
         }
@@ -407,18 +417,18 @@ static void put_directive(const struct config *cfg, const struct line *line, str
     }
     for (size_t i = 0; i < layout->override_count; i++) {
         const struct override *o = &layout->overrides[i];
-        if (strcmp(o->name, line->name) == 0 && !o->many) {
+        if (strcmp(o->name, name) == 0 && !o->many) {
             if (!d->overrides[i]) {
                 put(out, o->text);
             }
             d->overrides[i] = true;
             return;
         }
-        if (strcmp(o->name, line->name) == 0 && same_words(o->text, line->text)) {
+        if (strcmp(o->name, name) == 0 && same_words(o->text, text)) {
             d->overrides[i] = true;
         }
     }
-    put(out, line->text);
+    put(out, text);
 }
 
 static void put_new_directives(const struct config *cfg, struct directives *d,
@@ -502,9 +512,10 @@ static void put_line(struct config *cfg, const struct line *line, struct written
         out->len = before;
         return;
     }
-    if (line->canon != NULL && strcmp(out->data + before, line->canon) == 0) {
+    if (line->canon != 0 &&
+        strcmp(out->data + before, layout_chars(cfg->layout, line->canon)) == 0) {
         out->len = before;
-        config_text_add(out, line->text);
+        config_text_add(out, layout_chars(cfg->layout, line->text));
     }
     config_text_append(out, "\n", 1);
 }
@@ -527,13 +538,15 @@ void config_render(struct config *cfg, struct config_text *out)
 
     for (size_t i = 0; i < layout->count; i++) {
         const struct line *line = &layout->lines[i];
-        d.dir_lines += line->kind == LINE_SERVER && strcmp(line->name, "dir") == 0 ? 1 : 0;
+        bool dir =
+            line->kind == LINE_SERVER && strcmp(layout_chars(layout, line->name), "dir") == 0;
+        d.dir_lines += dir ? 1 : 0;
     }
     written_init(&w, cfg);
     for (size_t i = 0; i < layout->count; i++) {
         const struct line *line = &layout->lines[i];
         if (line->kind == LINE_VERBATIM || (line->kind == LINE_SIGNATURE && !signature)) {
-            put(out, line->text);
+            put(out, layout_chars(layout, line->text));
             signature = signature || line->kind == LINE_SIGNATURE;
         } else if (line->kind == LINE_SERVER) {
             put_directive(cfg, line, &d, out);

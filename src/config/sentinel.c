@@ -580,26 +580,32 @@ bool sentinel_apply(struct config *cfg, const struct words *words, enum apply_mo
 }
 
 /* Which of several items the line is about. */
-static void classify_item(const struct words *w, struct line *line)
+static void classify_item(struct config_layout *layout, const struct words *w, struct line *line)
 {
     int64_t port;
-    if (line->option == OPTION_KNOWN_REPLICA && words_number(w->item[4], &port)) {
-        (void)address_set_host(&line->addr, w->item[3], strlen(w->item[3]), port, HOST_CONFIGURED);
+    const char *extra = NULL;
+    if (line->option == OPTION_KNOWN_REPLICA && words_number(w->item[4], &port) && port >= 0 &&
+        port <= UINT16_MAX) {
+        line->port = (uint16_t)port;
+        extra = w->item[3];
     } else if (line->option == OPTION_KNOWN_SENTINEL) {
-        (void)runid_parse(&line->runid, w->item[5], strlen(w->item[5]));
+        extra = w->item[5];
     } else if (line->option == OPTION_RENAME_COMMAND) {
-        line->extra = config_copy(w->item[3], strlen(w->item[3]));
+        extra = w->item[3];
+    }
+    if (extra != NULL) {
+        line->extra = layout_keep(layout, extra, strlen(extra));
     }
 }
 
-void sentinel_classify(const struct words *w, struct line *line)
+void sentinel_classify(struct config_layout *layout, const struct words *w, struct line *line)
 {
     const struct entry *entry = entry_find(w, false);
     if (entry == NULL) {
         line->kind = LINE_VERBATIM; /* "sentinel" alone */
         return;
     }
-    line->option = entry->option;
+    line->option = (uint8_t)entry->option;
     if (entry->option == OPTION_KNOWN_SENTINEL && w->count < 6) {
         line->kind = LINE_DROPPED;
         return;
@@ -607,8 +613,8 @@ void sentinel_classify(const struct words *w, struct line *line)
     bool of_group = entry->phase != PHASE_GLOBAL;
     line->kind = of_group ? LINE_GROUP : LINE_SENTINEL;
     if (of_group) {
-        line->name = config_copy(w->item[2], strlen(w->item[2]));
-        classify_item(w, line);
+        line->name = layout_keep_name(layout, w->item[2]);
+        classify_item(layout, w, line);
     }
 }
 

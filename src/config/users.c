@@ -226,13 +226,14 @@ static bool unchanged(const struct config_user *line, const struct acl_user *use
 void users_render_line(const struct config *cfg, const struct line *line, bool *written,
                        struct config_text *out)
 {
-    const char *name = line->extra != NULL ? line->extra : "";
+    const char *name = layout_chars(cfg->layout, line->extra);
+    const char *text = layout_chars(cfg->layout, line->text);
     const struct config_user *read = config_user_find(cfg, name);
     const struct acl_user *user = acl_users_find(cfg->users, name, strlen(name));
     size_t place = 0;
 
     if (cfg->server.aclfile != NULL) { /* a start with both is refused: nothing is lost by --fold */
-        config_text_add(out, line->text);
+        config_text_add(out, text);
         config_text_add(out, "\n");
         return;
     }
@@ -244,7 +245,7 @@ void users_render_line(const struct config *cfg, const struct line *line, bool *
     }
     written[place] = true;
     if (unchanged(read, user) && !read->stale) {
-        config_text_add(out, line->text);
+        config_text_add(out, text);
         config_text_add(out, "\n");
     } else {
         put_canonical(user, out);

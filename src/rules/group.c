@@ -167,7 +167,7 @@ struct group *group_new(uint32_t gid, const char *name, const struct address *ad
     const size_t len = strlen(name);
     assert(len > 0 && len <= LIMIT_NAME);
     assert(now > 0 && address_known(addr));
-    struct group *g = calloc(1, sizeof(*g));
+    struct group *g = calloc(1, sizeof(*g) + len + 1);
     if (g == NULL)
         abort();
     g->gid = gid;

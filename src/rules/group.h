@@ -86,7 +86,6 @@ struct group_commit {
 
 struct group {
     uint32_t gid;
-    char name[LIMIT_NAME + 1];
     const struct group_env *env; /* lent by the host for the life of the group */
     struct group_settings set;
     struct instance *master;
@@ -108,6 +107,7 @@ struct group {
     struct prng prng;
     uint64_t dropped; /* replicas, sentinels, hellos ignored at a bound or as hostile */
     void *host;       /* the host's; rules never look at it */
+    char name[];      /* at most LIMIT_NAME bytes; as long as it needs to be: there are thousands */
 };
 
 /* --- actions -------------------------------------------------------------------------------- */
