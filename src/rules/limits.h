@@ -85,11 +85,11 @@
 
 /* --- io --------------------------------------------------------------------------------------*/
 #define LIMIT_SHARDS 64
-#define LIMIT_LANE   512 /* messages a lane holds, a power of two */
+#define LIMIT_LANE   256 /* messages a lane holds, a power of two */
 #define LIMIT_LANE_SPILL                                                                           \
     65536 /* messages waiting privately behind a full lane; then gossip drops */
-#define LIMIT_SQ            1024  /* submission queue entries of a ring, a power of two */
-#define LIMIT_CQ            8192  /* completion queue entries of a ring, a power of two */
+#define LIMIT_SQ            512   /* submission queue entries of a ring, a power of two */
+#define LIMIT_CQ            4096  /* completion queue entries of a ring, a power of two */
 #define LIMIT_BUFFER        4096  /* bytes of one provided buffer */
 #define LIMIT_BUFFERS       1024  /* provided buffers of a ring, a power of two */
 #define LIMIT_BUFFERS_FIRST 64    /* of them at first; doubled when they run out */
