@@ -282,6 +282,11 @@ int ring_gather(struct ring *ring)
     return turn(ring, 0);
 }
 
+bool ring_behind(const struct ring *ring)
+{
+    return ring->behind;
+}
+
 void ring_prepare(struct ring *ring)
 {
     run_list(ring, &ring->dirty, run_flush);

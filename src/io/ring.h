@@ -89,6 +89,10 @@ int ring_wait_ns(struct ring *ring, int64_t timeout_ns);
  * callbacks of all of it. Returns how many completions were dispatched. */
 int ring_gather(struct ring *ring);
 
+/* Whether the last ring_wait or ring_gather stopped at what a turn takes at most (LIMIT_CQ
+ * completions) and left the rest for the next. */
+bool ring_behind(const struct ring *ring);
+
 /* Gives every stream with new output one send for all that gathered in it, and submits. Once a
  * turn, after the work. */
 void ring_flush(struct ring *ring);

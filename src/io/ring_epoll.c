@@ -453,8 +453,10 @@ static int poller_enter(struct ring *ring, int64_t timeout_ns)
         dispatch_queue(p);
         /* Until nothing is left, or for as much as the io_uring backend takes at once: whoever
          * floods us waits for the next turn. */
-        if ((count < BATCH && !p->more) || p->received >= (uint64_t)LIMIT_CQ * LIMIT_BUFFER ||
-            ring->counters.completions - before >= LIMIT_CQ) {
+        const bool rest = count == BATCH || p->more;
+        ring->behind = rest && (p->received >= (uint64_t)LIMIT_CQ * LIMIT_BUFFER ||
+                                ring->counters.completions - before >= LIMIT_CQ);
+        if (!rest || ring->behind) {
             break;
         }
         count = wait_for_events(p, 0);

@@ -125,6 +125,7 @@ struct ring { /* first member of the backend's */
     struct handle_list later, dirty, work;
     size_t work_done;   /* of work: those before it have had their turn */
     bool inside;        /* callbacks are running */
+    bool behind;        /* ring_behind */
     uint32_t lingering; /* streams whose owner is gone, not yet closed */
     /* Completions so far that no owner needs to hear of, such as a send that went through: they do
      * not end a wait. */

@@ -506,7 +506,8 @@ static int take_all(struct uring *u, bool to_end)
 {
     int done = 0;
     ring_came_back(&u->base);
-    do {
+    u->base.behind = false;
+    for (;;) {
         unsigned taken = harvest(u, BATCH);
         done += dispatch_copied(u);
         if (taken < BATCH) {
@@ -516,13 +517,17 @@ static int take_all(struct uring *u, bool to_end)
         if (taken < BATCH && !kernel_has_more(u, taken) && !(to_end && asked && taken > 0)) {
             break;
         }
+        if (done >= LIMIT_CQ) { /* whoever floods us waits for the next turn */
+            u->base.behind = true;
+            break;
+        }
         /* With what the owners have asked for meanwhile: a stream that was paused must not go on to
          * bring as many bytes as this loop takes. */
         if (taken < BATCH || asked) {
             int result = io_uring_submit_and_get_events(&u->io);
             (void)entered(u, result);
         }
-    } while (done < LIMIT_CQ); /* whoever floods us waits for the next turn */
+    }
     fewer_buffers(u);
     return done;
 }

@@ -126,6 +126,9 @@
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
 #define TURN_CALM   30 /* ms: link traffic is gathered this long while all is well */
 #define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
+#define LIMIT_BEHIND                                                                               \
+    64 /* completions for each link that are taken before a verdict, when more wait than a turn    \
+          takes; beyond: somebody floods us */
 
 _Static_assert((LIMIT_LANE & (LIMIT_LANE - 1)) == 0, "a ck_ring's size is a power of two");
 _Static_assert((LIMIT_CQ & (LIMIT_CQ - 1)) == 0 && LIMIT_CQ >= 4 * LIMIT_SQ,

@@ -158,13 +158,27 @@ static void accepted_tls(void *ctx, int fd)
     s->process->admin->accepted(s->admin, fd, true);
 }
 
+/* One system call sends what has become due on the links and takes what has arrived. When that is
+ * more than a turn takes, as when ten thousand masters answer a process that gets a tenth of a
+ * core, verdicts wait for the rest. Somebody who floods us must not put them off for ever. */
+static void gather(struct shard *s)
+{
+    ring_prepare(s->link_ring);
+    s->behind_taken += (uint64_t)ring_gather(s->link_ring);
+    if (!ring_behind(s->link_ring)) {
+        s->behind_taken = 0;
+    }
+    s->behind =
+        s->behind_taken > 0 && s->behind_taken <= LIMIT_BEHIND * (uint64_t)s->counters.links;
+}
+
 /* A client that saw a server die asks at once, and must not be told that all is well because the
  * links gather: node-redis then connects to the dead server and never asks again. */
 void shard_catch_up(struct shard *s)
 {
     if (!s->caught_up) {
         s->caught_up = true;
-        (void)ring_gather(s->link_ring);
+        gather(s);
     }
 }
 
@@ -218,25 +232,25 @@ static void turn(struct shard *s)
     s->caught_up = false;
     read_mail(s);
     bool due = s->now >= s->next_gather;
-    bool before = due && (s->late || s->urgent > 0);
+    bool before = due && (s->late || s->behind || s->urgent > 0);
     if (before) {
-        (void)ring_gather(s->link_ring);
+        gather(s);
     }
-    run_timers(s);
+    if (!s->behind) {
+        run_timers(s);
+    }
     read_mail(s);
     if (due && !before) {
-        /* One system call sends what has become due and takes what has arrived. */
-        ring_prepare(s->link_ring);
-        (void)ring_gather(s->link_ring);
+        gather(s);
     }
-    if (due) {
+    if (due && !s->behind) {
         s->late = false;
     }
     ms_t soon = s->now + TURN_URGENT;
     bool urgent = atomic_load_explicit(&p->urgent, memory_order_relaxed) > 0;
     if (due) {
         /* TLS handshakes of links that had no turn yet go on at once, with clients in between. */
-        bool work = ring_next_deadline(s->link_ring) <= s->now;
+        bool work = s->behind || ring_next_deadline(s->link_ring) <= s->now;
         s->next_gather = work ? s->now : urgent ? soon : shard_on_grid(s, s->now + 1);
     } else if (urgent && s->next_gather > soon) {
         s->next_gather = soon;

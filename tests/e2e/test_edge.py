@@ -121,33 +121,61 @@ import lab  # noqa: E402
 MANY = 1000
 
 
-def test_bounds_are_met_at_once(world, tmp_path):
+@pytest.fixture
+def fleet_of(tmp_path):
+    """fleet_of(masters, down_after): bench/fleet and the lines of a sentinel that is enough alone,
+    and does not start for the first time: it elects at once."""
+    started = []
+
+    def start(masters, down_after):
+        fleet = lab.Fleet(os.path.join(os.path.dirname(VEDETTE), "fleet"), str(tmp_path), masters,
+                          down_after=down_after, failover_timeout=20000)
+        started.append(fleet)
+        fleet.start()
+        return fleet, [re.sub(r"^(sentinel monitor .* )\d+$", r"\g<1>1", line)
+                       for line in fleet.conf_lines().splitlines()] + ["sentinel current-epoch 0"]
+    yield start
+    for fleet in started:
+        assert fleet.stop() is None
+
+
+def test_bounds_are_met_at_once(world, fleet_of):
     """A thousand masters that answer in one instant, and half of them die in one: more than there
     are receive buffers for, or places in a lane. It is counted, and nothing comes of it."""
-    fleet = lab.Fleet(os.path.join(os.path.dirname(VEDETTE), "fleet"), str(tmp_path), MANY,
-                      down_after=3000, failover_timeout=20000)
-    fleet.start()
-    try:
-        lines = [re.sub(r"^(sentinel monitor .* )\d+$", r"\g<1>1", line)
-                 for line in fleet.conf_lines().splitlines()]
-        # Not its first start: it elects at once.
-        sentinel = world.sentinel("vedette", lines + ["sentinel current-epoch 0"]).start()
-        wait_until(lambda: int(sentinel.info("vedette")["vedette_replicas"]) == MANY, 10,
-                   "every replica is known")
-        time.sleep(2.5)
-        assert not sentinel.find("+sdown")
-        fleet.control("kill %d" % (MANY // 2))
-        wait_until(lambda: all(one["promotions"] for one in fleet.control("promotions")), 15,
-                   "all are promoted")
-        records = fleet.control("promotions")
-        assert len(records) == MANY // 2
-        for record in records:
-            assert record["promotions"] == 1, record
-        counters = sentinel.info("everything")
-        if IO != "epoll":
-            assert int(counters["vedette_receive_buffers_short"]) > 0
-        for name in ("vedette_events_dropped", "vedette_gossip_dropped",
-                     "vedette_journal_refused"):
-            assert counters[name] == "0", name
-    finally:
-        assert fleet.stop() is None
+    fleet, lines = fleet_of(MANY, 3000)
+    sentinel = world.sentinel("vedette", lines).start()
+    wait_until(lambda: int(sentinel.info("vedette")["vedette_replicas"]) == MANY, 10,
+               "every replica is known")
+    time.sleep(2.5)
+    assert not sentinel.find("+sdown")
+    fleet.control("kill %d" % (MANY // 2))
+    wait_until(lambda: all(one["promotions"] for one in fleet.control("promotions")), 15,
+               "all are promoted")
+    records = fleet.control("promotions")
+    assert len(records) == MANY // 2
+    for record in records:
+        assert record["promotions"] == 1, record
+    counters = sentinel.info("everything")
+    if IO != "epoll":
+        assert int(counters["vedette_receive_buffers_short"]) > 0
+    for name in ("vedette_events_dropped", "vedette_gossip_dropped", "vedette_journal_refused"):
+        assert counters[name] == "0", name
+
+
+def test_a_start_that_is_starved(world, fleet_of):
+    """It gets an eighth of a core at the start, when everybody answers: whose answer waits, because we
+    have not come to it, is not down."""
+    _, lines = fleet_of(3 * MANY, 2000)
+    sentinel = world.sentinel("vedette", lines)
+    sentinel.command += ["--shards", "1"]
+    sentinel.spawn()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 10:
+        sentinel.pause()
+        time.sleep(0.15)
+        sentinel.resume()
+        time.sleep(0.02)
+    wait_until(lambda: int(sentinel.info("vedette")["vedette_replicas"]) == 3 * MANY, 10,
+               "every replica is known")
+    assert not sentinel.in_log("+tilt")
+    assert not sentinel.in_log("+sdown")
