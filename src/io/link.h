@@ -48,7 +48,8 @@ struct link_options {
 struct link_ops {
     /* TCP is connected; the greeting is in the output. */
     void (*up)(void *owner);
-    /* The reply to a command, in the order of the commands. */
+    /* The reply to a command, in the order of the commands. A bulk string that is no part of an
+     * array ends where len says, not with a NUL. */
     void (*reply)(void *owner, uint8_t tag, uint64_t arg, const redisReply *reply);
     /* A pub/sub message: an array of 3 or 4 whose first element is the string "message" or
      * "pmessage", all elements strings. May be NULL for LINK_CMD. */

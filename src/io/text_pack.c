@@ -108,11 +108,35 @@ static uint32_t find_line(const struct text_template *t, uint32_t from, const ch
     return t->lines;
 }
 
+/* How many whole lines of the template, from `from` on, the text begins with; *len: their bytes.
+ * Most of an INFO, and not looked at line by line. */
+static uint32_t same_lines(const struct text_template *t, uint32_t from, const char *text,
+                           size_t text_len, size_t *len)
+{
+    const uint32_t start = t->starts[from];
+    size_t same = common(t->text + start, t->starts[t->lines] - start, text, text_len);
+    uint32_t line = from;
+    while (line < t->lines && t->starts[line + 1] - start <= same &&
+           t->text[t->starts[line + 1] - 1] == '\n') {
+        line++;
+    }
+    *len = t->starts[line] - start;
+    return line - from;
+}
+
 void text_pack(const struct text_template *t, const char *text, size_t len, struct buffer *out)
 {
     uint32_t cursor = 0, copies = 0;
     assert(len <= TEXT_PACK_MOST);
     for (size_t at = 0; at < len;) {
+        size_t skipped;
+        uint32_t lines = same_lines(t, cursor, text + at, len - at, &skipped);
+        copies += lines;
+        cursor += lines;
+        at += skipped;
+        if (at == len) {
+            break;
+        }
         const char *line = text + at;
         const char *newline = memchr(line, '\n', len - at);
         size_t line_len = newline != NULL ? (size_t)(newline - line) + 1 : len - at;
