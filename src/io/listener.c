@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -273,6 +274,15 @@ void listener_close(struct listener *l)
 void listener_address(const struct listener *l, struct address *out)
 {
     *out = l->at;
+}
+
+bool listener_steer(struct listener *l, uint32_t place)
+{
+    /* The filter's result is a place among the sockets that share the address, in the order of
+     * their listen(); for one that does not exist the kernel goes by its hash. */
+    struct sock_filter answer = BPF_STMT(BPF_RET | BPF_K, place);
+    struct sock_fprog filter = {.len = 1, .filter = &answer};
+    return setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter) == 0;
 }
 
 bool listener_prove_free(const struct address *at, char *error, size_t error_len)

@@ -33,6 +33,12 @@ void listener_close(struct listener *l);
 /* Where it listens. */
 void listener_address(const struct listener *l, struct address *out);
 
+/* Of all listeners at this one's address: the one opened as number `place` (from 0) takes all new
+ * connections from now on; LISTENER_ALL: each takes its share, as at first. Those that wait to be
+ * accepted stay where they are. False: the kernel refuses, and nothing has changed. */
+#define LISTENER_ALL UINT32_MAX
+bool listener_steer(struct listener *l, uint32_t place);
+
 /* Proves that nobody listens at `at`, another process of ours with SO_REUSEPORT included: binds
  * and listens without it, and closes. False: errno is set and error holds a sentence. Needs no
  * ring. To be called before the first listener_open of this process at that address. */

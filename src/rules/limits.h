@@ -59,8 +59,9 @@
     64 /* requests of a client that other threads answer; then read stops                          \
         */
 #define LIMIT_CLIENTS           10000 /* maxclients default */
-#define LIMIT_SUBSCRIPTIONS     1024  /* channels and patterns of one client */
-#define LIMIT_TRACKING_PREFIXES 64    /* of one client's CLIENT TRACKING; more: an error */
+#define LIMIT_LEAD_CLIENTS      64   /* of the process, which one shard takes alone; further: all */
+#define LIMIT_SUBSCRIPTIONS     1024 /* channels and patterns of one client */
+#define LIMIT_TRACKING_PREFIXES 64   /* of one client's CLIENT TRACKING; more: an error */
 
 /* --- users of the port (src/acl) ------------------------------------------------------------ */
 #define LIMIT_ACL_COMMANDS 256  /* commands and subcommands of the port together */

@@ -1,4 +1,4 @@
-/* The shard's thread: its loop, its listeners, its start and stop. */
+/* The shard's thread: its loop, its start and stop. */
 #include "run/shard.h"
 
 #include "io/clock.h"
@@ -146,18 +146,6 @@ static void doorbell(void *ctx)
     (void)ctx; /* the mail is read in the turn */
 }
 
-static void accepted(void *ctx, int fd)
-{
-    struct shard *s = ctx;
-    s->process->admin->accepted(s->admin, fd, false);
-}
-
-static void accepted_tls(void *ctx, int fd)
-{
-    struct shard *s = ctx;
-    s->process->admin->accepted(s->admin, fd, true);
-}
-
 /* One system call sends what has become due on the links and takes what has arrived. When that is
  * more than a turn takes, as when ten thousand masters answer a process that gets a tenth of a
  * core, verdicts wait for the rest. Somebody who floods us must not put them off for ever. */
@@ -230,6 +218,7 @@ static void turn(struct shard *s)
 
     s->counters.turns++;
     s->caught_up = false;
+    shard_steer(s);
     read_mail(s);
     bool due = s->now >= s->next_gather;
     bool before = due && (s->late || s->behind || s->urgent > 0);
@@ -291,50 +280,6 @@ static void loop(struct shard *s)
 
 /* --- start ------------------------------------------------------------------------------------ */
 
-static void take_listener(struct shard *s, struct listener *l, bool tls)
-{
-    listener_set_refusal(l, tls ? NULL : "-ERR max number of clients reached\r\n");
-    s->listeners[s->listener_count++] = l;
-}
-
-static bool listen_at(struct shard *s, const char *ip, bool tls, bool optional, char *error,
-                      size_t len)
-{
-    const struct process_options *o = &s->process->options;
-    struct address at;
-    if (!address_set(&at, ip, strlen(ip), tls ? o->tls_port : o->port)) {
-        (void)snprintf(error, len, "bind: '%s' is not an IP address", ip);
-        return optional;
-    }
-    struct listener *l = listener_open(s->client_ring, &at, (int)o->tcp_backlog,
-                                       tls ? accepted_tls : accepted, s, error, len);
-    if (l == NULL) {
-        /* Stock's default binds "*" and "-::*": no IPv6 is no error. */
-        return optional;
-    }
-    take_listener(s, l, tls);
-    return true;
-}
-
-static bool listen_all(struct shard *s, bool tls, char *error, size_t len)
-{
-    const struct process_options *o = &s->process->options;
-    unsigned before = s->listener_count;
-    if ((tls ? o->tls_port : o->port) == 0) {
-        return true;
-    }
-    for (unsigned i = 0; i < o->bind_count; i++) {
-        if (!listen_at(s, o->bind[i], tls, o->bind_optional[i], error, len)) {
-            return false;
-        }
-    }
-    if (o->bind_count == 0) {
-        return listen_at(s, "0.0.0.0", tls, false, error, len) &&
-               listen_at(s, "::", tls, true, error, len);
-    }
-    return s->listener_count > before;
-}
-
 static bool stand_up(struct shard *s)
 {
     struct ring_options options = {.woken = woken, .woken_ctx = s};
@@ -346,13 +291,8 @@ static bool stand_up(struct shard *s)
         return false;
     }
     s->link_ring = ring_open(&link_options, s->error, sizeof s->error);
-    if (s->link_ring == NULL || !listen_all(s, false, s->error, sizeof s->error) ||
-        !listen_all(s, true, s->error, sizeof s->error)) {
+    if (s->link_ring == NULL || !shard_listen(s)) {
         return false;
-    }
-    if (s->index == 0 && s->process->options.unix_fd >= 0) {
-        take_listener(s, listener_adopt(s->client_ring, s->process->options.unix_fd, accepted, s),
-                      false);
     }
     if (ring_watch(s->client_ring, post_doorbell(s->process->post, s->index), doorbell, s) ==
         NULL) {

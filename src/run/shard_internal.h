@@ -109,6 +109,11 @@ struct shard {
     struct ring *link_ring;   /* masters, replicas, peers: gathered */
     struct listener *listeners[2 * 16 + 2];
     unsigned listener_count;
+    unsigned steered_count; /* of them, the first ones: it may take all new clients alone; 0: it is
+                               not for this shard to say */
+    bool leads, lead_busy;  /* it does; it had much to do when it looked last */
+    ms_t lead_looked;       /* when that was ... */
+    int64_t lead_used;      /* ... and ns of CPU of its thread by then */
     struct tunables *tunables; /* owned */
     struct group_env env;
     void *admin;
@@ -146,6 +151,12 @@ struct shard {
     int started; /* 0: not yet, 1: stands, -1: failed */
     char error[512];
 };
+
+/* shard_listen.c */
+/* Opens the listeners. False: reason in s->error. */
+bool shard_listen(struct shard *s);
+/* Once a turn: decides whether this shard takes all new clients or each shard its share. */
+void shard_steer(struct shard *s);
 
 /* shard_group.c */
 void shard_step(struct shard *s, struct group_host *gh, const struct group_event *ev);

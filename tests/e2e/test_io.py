@@ -10,6 +10,7 @@ from lib.fake import FakeRedis
 from lib.seccomp import IO_URING_SETUP, refuse
 from lib.sentinel import VEDETTE
 from lib.wait import stays, wait_until
+from lib.wire import Wire
 from lib.world import leader_of, monitor_lines, wait_known, wait_switched
 
 pytestmark = pytest.mark.vedette_only
@@ -124,6 +125,30 @@ def test_idle_epoll_sleeps(world, sentinel):
     assert ticks() - before < 60  # of 200: a thread that spins would use them all
     for connection in kept:
         connection.disconnect()
+
+
+def test_few_clients_share_a_shard(world, sentinel):
+    """One shard takes all clients while they are few; each shard takes its share of many. A channel
+    counts once for each shard that has a subscriber."""
+    one = sentinel("s1", fake_master(world))
+    one.command += ["--shards", "3"]
+    one.start(record=False)
+
+    def channels(count, name):
+        """Of `count` subscribers, which then go."""
+        wires = [Wire(one.port) for _ in range(count)]
+        for wire in wires:
+            wire.ask("SUBSCRIBE", name)
+        found = int(one.info("stats")["pubsub_channels"])
+        for wire in wires:
+            wire.close()
+        wait_until(lambda: one.info("stats")["pubsub_channels"] == "0", 5, "they are gone")
+        return found
+    # More than once: the shards begin one after the other, and later a burst may have kept the one
+    # busy.
+    for count, shards in (40, 1), (160, 3), (40, 1):
+        wait_until(lambda: channels(count, "c%d" % count) == shards, 5,
+                   "%d clients are on %d" % (count, shards))
 
 
 def test_side_by_side(world, sentinel):

@@ -142,6 +142,47 @@ static void several_share_a_port(void **state)
     ring_close(ring);
 }
 
+/* Connects `count` times and lets both accept. */
+static void crowd(struct ring *ring, uint16_t port, unsigned count, struct taken *one,
+                  struct taken *two)
+{
+    int fds[40];
+    close_taken(one);
+    close_taken(two);
+    for (unsigned i = 0; i < count; i++) {
+        fds[i] = plain_connect(port);
+    }
+    turn_until(ring, one->count + two->count == count);
+    for (unsigned i = 0; i < count; i++) {
+        close(fds[i]);
+    }
+}
+
+static void one_of_several_takes_all(void **state)
+{
+    struct ring *ring = open_ring(NULL);
+    struct taken one = {0}, two = {0};
+    struct address at = address_of("127.0.0.1", free_port());
+    struct listener *first = must_listen(ring, &at, &one);
+    assert_true(listener_steer(first, 1)); /* which does not listen yet */
+    crowd(ring, at.port, 5, &one, &two);
+    assert_int_equal(one.count, 5);
+    struct listener *second = must_listen(ring, &at, &two);
+    crowd(ring, at.port, 20, &one, &two);
+    assert_int_equal(two.count, 20);
+    assert_true(listener_steer(second, 0));
+    crowd(ring, at.port, 20, &one, &two);
+    assert_int_equal(one.count, 20);
+    assert_true(listener_steer(first, LISTENER_ALL));
+    crowd(ring, at.port, 40, &one, &two);
+    assert_true(one.count > 0 && two.count > 0); /* 2^-39 */
+    close_taken(&one);
+    close_taken(&two);
+    listener_close(first);
+    listener_close(second);
+    ring_close(ring);
+}
+
 static void a_second_start_is_noticed(void **state)
 {
     struct ring *ring = open_ring(NULL);
@@ -284,6 +325,7 @@ int main(void)
         cmocka_unit_test(closing_in_the_callback),
         cmocka_unit_test(late_accepts_are_closed),
         cmocka_unit_test(several_share_a_port),
+        cmocka_unit_test(one_of_several_takes_all),
         cmocka_unit_test(a_second_start_is_noticed),
         cmocka_unit_test(errors_are_explained),
         cmocka_unit_test(unix_sockets),
