@@ -326,11 +326,13 @@ static void uring_recv(struct ring *ring, uint64_t handle, int fd)
 }
 
 /* A multishot receive from somebody who sends without a pause is never where a cancellation finds
- * it, while he sends: it would bring in all he has. */
+ * it, while he sends: it would bring in all he has. Poll first: who waits for an answer has sent
+ * nothing yet, and a receive tried in vain costs more than the question when he has. */
 static void uring_recv_once(struct ring *ring, uint64_t handle, int fd)
 {
     struct io_uring_sqe *sqe = sqe_get(uring_of(ring));
     io_uring_prep_recv(sqe, fd, NULL, LIMIT_BUFFER, 0);
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     name_fd(sqe, fd);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
