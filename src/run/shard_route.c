@@ -117,7 +117,7 @@ static void hello_letter(struct shard *s, const struct letter *letter)
                           .current_epoch = letter->u.hello.current_epoch,
                           .master = letter->u.hello.master,
                           .config_epoch = letter->u.hello.config_epoch};
-    memcpy(hello.name, gh->sg.group->name, sizeof hello.name);
+    memcpy(hello.name, gh->sg.group->name, strlen(gh->sg.group->name) + 1);
     deliver_hello(s, gh, &hello);
 }
 

@@ -14,7 +14,7 @@ struct hello_box *shard_hello(struct sentinel *s, const struct group *g)
                           .current_epoch = s->published_epoch,
                           .master = view->current,
                           .config_epoch = view->config_epoch};
-    memcpy(hello.name, g->name, sizeof(hello.name));
+    memcpy(hello.name, g->name, strlen(g->name) + 1);
     return hello_box_new(&hello);
 }
 
