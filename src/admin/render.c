@@ -79,16 +79,16 @@ static void put_common(struct fields *f, const struct shard *s, const struct gro
         put_age(f, "s-down-time", inst->sdown_since);
     }
     if (inst->flags & FLAG_O_DOWN) {
-        put_age(f, "o-down-time", inst->odown_since);
+        put_age(f, "o-down-time", inst->server->odown_since);
     }
     put_number(f, "down-after-milliseconds", g->set.down_after);
 }
 
 static void put_role(struct fields *f, const struct instance *inst)
 {
-    put_age(f, "info-refresh", inst->info_at);
-    put_text(f, "role-reported", inst->role == ROLE_MASTER ? "master" : "slave");
-    put_age(f, "role-reported-time", inst->role_since);
+    put_age(f, "info-refresh", inst->server->info_at);
+    put_text(f, "role-reported", inst->server->role == ROLE_MASTER ? "master" : "slave");
+    put_age(f, "role-reported-time", inst->server->role_since);
 }
 
 void render_master(const struct shard *s, const struct shard_group *sg, struct reply *r)
@@ -122,16 +122,16 @@ static void render_replica(const struct shard *s, const struct group *g,
     begin(&f, s, r);
     put_common(&f, s, g, inst);
     put_role(&f, inst);
-    put_number(&f, "master-link-down-time", inst->master_link_down);
-    put_text(&f, "master-link-status", inst->master_link_up ? "ok" : "err");
+    put_number(&f, "master-link-down-time", inst->server->master_link_down);
+    put_text(&f, "master-link-status", inst->server->master_link_up ? "ok" : "err");
     put_text(&f, "master-host",
-             inst->master.host      ? address_host(&inst->master, true)
-             : inst->master_name[0] ? inst->master_name
-                                    : "?");
-    put_number(&f, "master-port", inst->master.port);
-    put_number(&f, "slave-priority", inst->priority);
-    put_number(&f, "slave-repl-offset", (int64_t)inst->repl_offset);
-    put_number(&f, "replica-announced", inst->announced);
+             inst->server->master.host      ? address_host(&inst->server->master, true)
+             : inst->server->master_name[0] ? inst->server->master_name
+                                            : "?");
+    put_number(&f, "master-port", inst->server->master.port);
+    put_number(&f, "slave-priority", inst->server->priority);
+    put_number(&f, "slave-repl-offset", (int64_t)inst->server->repl_offset);
+    put_number(&f, "replica-announced", inst->server->announced);
     end(&f, r);
 }
 
@@ -141,11 +141,11 @@ void render_replicas(const struct shard *s, const struct shard_group *sg, struct
     uint32_t announced = 0;
 
     for (uint32_t i = 0; i < g->replica_count; i++) {
-        announced += g->replicas[i]->announced;
+        announced += g->replicas[i]->server->announced;
     }
     reply_array(r, announced);
     for (uint32_t i = 0; i < g->replica_count; i++) {
-        if (g->replicas[i]->announced) {
+        if (g->replicas[i]->server->announced) {
             render_replica(s, g, g->replicas[i], r);
         }
     }
@@ -161,9 +161,10 @@ void render_sentinels(const struct shard *s, const struct shard_group *sg, struc
         struct fields f;
         begin(&f, s, r);
         put_common(&f, s, g, inst);
-        put_age(&f, "last-hello-message", inst->hello_at);
-        put_text(&f, "voted-leader", runid_known(&inst->leader) ? inst->leader.hex : "?");
-        put_number(&f, "voted-leader-epoch", (int64_t)inst->leader_epoch);
+        put_age(&f, "last-hello-message", inst->peer->hello_at);
+        put_text(&f, "voted-leader",
+                 runid_known(&inst->peer->leader) ? inst->peer->leader.hex : "?");
+        put_number(&f, "voted-leader-epoch", (int64_t)inst->peer->leader_epoch);
         end(&f, r);
     }
 }
@@ -173,7 +174,7 @@ static void render_cached(const struct shard *s, const struct instance *inst, st
     struct buffer text = {0};
 
     reply_array(r, 2);
-    reply_integer(r, inst->info_at ? shard_now(s) - inst->info_at : 0);
+    reply_integer(r, inst->server->info_at ? shard_now(s) - inst->server->info_at : 0);
     if (shard_info_text(s, inst, &text)) {
         reply_bulk(r, text.data, text.len);
     } else {

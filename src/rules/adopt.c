@@ -52,11 +52,10 @@ static void renew(struct instance *inst, enum instance_kind kind, ms_t now)
     blank->live.ping_pending = inst->live.cmd_up && inst->live.ping_pending != 0 ? now : 0;
     blank->next_ping = inst->next_ping;
     blank->next_hello = inst->next_hello;
-    blank->failover_known = inst->failover_known;
+    blank->server->failover_known = inst->server->failover_known;
     blank->host = inst->host;
     blank->owner = inst->owner;
-    *inst = *blank;
-    instance_free(blank);
+    instance_become(inst, blank);
 }
 
 void adopt_switch(struct step *s, const struct address *addr)
@@ -86,7 +85,7 @@ void adopt_switch(struct step *s, const struct address *addr)
     }
     for (uint32_t i = 0; i < g->sentinel_count; i++) {
         g->sentinels[i]->flags &= ~(unsigned)FLAG_MASTER_DOWN; /* it was said of the old one */
-        g->sentinels[i]->down_reply_at = 0;
+        g->sentinels[i]->peer->down_reply_at = 0;
     }
     for (uint32_t i = 0; i < g->replica_count; i++)
         update_event_instance(s->up, EVENT_SLAVE, g, g->replicas[i], NULL);
@@ -167,7 +166,8 @@ static bool view_sane(const struct group *g)
     const struct instance *current = g->master;
     if (g->fo.promoted != NULL && g->fo.state >= FAILOVER_RECONF_SLAVES)
         current = g->fo.promoted;
-    return current->role == ROLE_MASTER && !(current->flags & FLAG_S_DOWN) && current->info_at != 0;
+    return current->server->role == ROLE_MASTER && !(current->flags & FLAG_S_DOWN) &&
+           current->server->info_at != 0;
 }
 
 void adopt_quarrel(struct step *s, const struct instance *sentinel)

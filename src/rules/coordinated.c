@@ -26,7 +26,7 @@ static ms_t handover_time(const struct group *g)
 bool coordinated_possible(const struct group *g)
 {
     return !(g->master->flags & (FLAG_S_DOWN | FLAG_O_DOWN)) && g->master->live.cmd_up &&
-           g->master->role == ROLE_MASTER && g->master->failing_since == 0;
+           g->master->server->role == ROLE_MASTER && g->master->server->failing_since == 0;
 }
 
 bool coordinated_on(const struct group *g)
@@ -97,7 +97,7 @@ bool coordinated_send(struct step *s)
     a->inst = g->master;
     a->addr = fo->promoted->addr;
     /* The master looks for it among its replicas, by what it calls them. */
-    if (!fo->promoted->listed_by_name && a->addr.ip[0] != '\0')
+    if (!fo->promoted->server->listed_by_name && a->addr.ip[0] != '\0')
         a->addr.host = NULL;
     a->timeout = handover_time(g);
     update_event_instance(s->up, EVENT_STATE_WAIT_PROMOTION, g, fo->promoted, NULL);
@@ -145,7 +145,7 @@ static bool asked(const struct failover *fo)
 
 static bool polls(const struct group *g, const struct instance *inst)
 {
-    return asked(&g->fo) && inst->live.cmd_up && !inst->info_pending;
+    return asked(&g->fo) && inst->live.cmd_up && !inst->server->info_pending;
 }
 
 void coordinated_info(struct step *s)
@@ -154,7 +154,7 @@ void coordinated_info(struct step *s)
     const struct failover *fo = &g->fo;
     if (!handing_over(g) || !asked(fo) || g->env->tilt || g->commit.pending)
         return;
-    if (g->master->role != ROLE_MASTER || g->master->failing_since != 0)
+    if (g->master->server->role != ROLE_MASTER || g->master->server->failing_since != 0)
         return;
     /* It is a master and hands over no more, so the replica has not become one. */
     give_up(s, fo->exec_ok ? EVENT_ABORT_SLAVE_TIMEOUT : EVENT_ABORT_MASTER_TIMEOUT);

@@ -22,8 +22,8 @@ static void move_sentinel(struct step *s, struct instance *sentinel, const struc
         group_ballot(s, BALLOT_MEMBER_UP, 0, &sentinel->runid);
     sentinel->flags = 0;
     sentinel->sdown_since = 0;
-    sentinel->down_reply_at = 0;
-    sentinel->leader = (struct runid){0};
+    sentinel->peer->down_reply_at = 0;
+    sentinel->peer->leader = (struct runid){0};
     sentinel->live = (struct liveness){.reply_ok = s->now,
                                        .reply_any = s->now,
                                        .link_activity = s->now,
@@ -153,7 +153,7 @@ static bool hello_epochs(struct step *s, const struct hello *hello, struct insta
     uint64_t epoch = hello->current_epoch;
     if (hello->config_epoch > epoch)
         epoch = hello->config_epoch;
-    sentinel->heard_epoch = hello->current_epoch;
+    sentinel->peer->heard_epoch = hello->current_epoch;
     if (epoch > g->env->current_epoch)
         group_ballot(s, BALLOT_EPOCH, epoch, &hello->runid);
 
@@ -192,7 +192,7 @@ bool discovery_hello(struct step *s, const struct hello *hello)
     } else {
         follow_name(s, sentinel, &hello->sentinel);
     }
-    sentinel->hello_at = s->now;
+    sentinel->peer->hello_at = s->now;
     return hello_epochs(s, hello, sentinel) || changed;
 }
 
@@ -206,10 +206,10 @@ static void see_runid(struct step *s, struct instance *inst, const struct info *
     if (runid_known(&inst->runid)) {
         update_event_instance(s->up, EVENT_REBOOT, g, inst, NULL);
         /* A server that came back empty is no heir, whatever role it took. */
-        inst->turned_master_at = 0;
+        inst->server->turned_master_at = 0;
         if (inst->kind == INSTANCE_MASTER && g->set.reboot_down_after > 0) {
             inst->flags |= FLAG_MASTER_REBOOT;
-            inst->reboot_at = s->now;
+            inst->server->reboot_at = s->now;
         }
     }
     inst->runid = info->runid;
@@ -225,7 +225,7 @@ static void see_replicas(struct step *s, const struct info *info)
             continue;
         struct instance *replica = group_find_replica(g, addr);
         if (replica != NULL) {
-            replica->listed_by_name = addr->host != NULL;
+            replica->server->listed_by_name = addr->host != NULL;
             if (addr->host != NULL && replica->addr.host == NULL) {
                 replica->addr.host = addr->host; /* known by its ip so far */
                 group_record(s, RECORD_REPLICA, replica);
@@ -235,7 +235,7 @@ static void see_replicas(struct step *s, const struct info *info)
         replica = group_add_replica(g, addr, s->now);
         if (replica == NULL)
             return;
-        replica->listed_by_name = addr->host != NULL;
+        replica->server->listed_by_name = addr->host != NULL;
         update_event_instance(s->up, EVENT_SLAVE, g, replica, NULL);
         group_record(s, RECORD_REPLICA, replica);
         group_open_links(s, replica);
@@ -245,31 +245,32 @@ static void see_replicas(struct step *s, const struct info *info)
 /* What a replica says of its master. */
 static void see_master(struct step *s, struct instance *inst, const struct info *info)
 {
-    const bool moved = !address_equal(&inst->master, &info->master);
+    const bool moved = !address_equal(&inst->server->master, &info->master);
     if (moved)
-        inst->master_since = s->now;
-    inst->master = info->master;
+        inst->server->master_since = s->now;
+    inst->server->master = info->master;
     if (info->master.host == NULL && address_known(&info->master)) {
-        memcpy(inst->master_name, info->master.ip, sizeof(inst->master_name));
+        memcpy(inst->server->master_name, info->master.ip, sizeof(inst->server->master_name));
     } else if (info->master_host[0] != '\0') {
-        snprintf(inst->master_name, sizeof(inst->master_name), "%.*s", LIMIT_IP, info->master_host);
+        snprintf(inst->server->master_name, sizeof(inst->server->master_name), "%.*s", LIMIT_IP,
+                 info->master_host);
     }
-    inst->master_link_up = info->master_link_up;
-    inst->master_link_down = info->master_link_down;
-    inst->repl_offset = info->repl_offset;
+    inst->server->master_link_up = info->master_link_up;
+    inst->server->master_link_down = info->master_link_down;
+    inst->server->repl_offset = info->repl_offset;
 }
 
 static void see_role(struct step *s, struct instance *inst, const struct info *info, bool rebooted)
 {
-    if (info->role == inst->role)
+    if (info->role == inst->server->role)
         return;
     const enum role configured = inst->kind == INSTANCE_MASTER ? ROLE_MASTER : ROLE_REPLICA;
-    inst->role = info->role;
-    inst->role_since = s->now;
+    inst->server->role = info->role;
+    inst->server->role_since = s->now;
     if (info->role == ROLE_REPLICA)
-        inst->master_since = s->now;
+        inst->server->master_since = s->now;
     if (inst->kind == INSTANCE_REPLICA)
-        inst->turned_master_at = info->role == ROLE_MASTER && !rebooted ? s->now : 0;
+        inst->server->turned_master_at = info->role == ROLE_MASTER && !rebooted ? s->now : 0;
     update_event_instance(
         s->up, info->role == configured ? EVENT_ROLE_CHANGE : EVENT_ROLE_CHANGE_BACK, s->g, inst,
         info->role == ROLE_MASTER ? "new reported role is master" : "new reported role is slave");
@@ -281,8 +282,8 @@ static void see_role(struct step *s, struct instance *inst, const struct info *i
 static bool master_sane(const struct group *g, ms_t now)
 {
     const struct instance *master = g->master;
-    return master->role == ROLE_MASTER && !(master->flags & (FLAG_S_DOWN | FLAG_O_DOWN)) &&
-           master->info_at != 0 && now - master->info_at < 2 * g->env->periods.info;
+    return master->server->role == ROLE_MASTER && !(master->flags & (FLAG_S_DOWN | FLAG_O_DOWN)) &&
+           master->server->info_at != 0 && now - master->server->info_at < 2 * g->env->periods.info;
 }
 
 static bool not_down_for(const struct instance *inst, ms_t now, ms_t wait)
@@ -298,26 +299,28 @@ static void correct(struct step *s, struct instance *replica)
     struct group *g = s->g;
     if (g->env->tilt || g->fo.state != FAILOVER_NONE || g->commit.pending || g->fo.wished)
         return;
-    const bool turned = replica->role == ROLE_MASTER;
-    const bool astray = !address_equal(&replica->master, &g->master->addr);
-    if (!turned && (replica->role != ROLE_REPLICA || (!astray && replica->failing_since == 0)))
+    const bool turned = replica->server->role == ROLE_MASTER;
+    const bool astray = !address_equal(&replica->server->master, &g->master->addr);
+    if (!turned &&
+        (replica->server->role != ROLE_REPLICA || (!astray && replica->server->failing_since == 0)))
         return;
     const ms_t wait = turned ? 4 * g->env->periods.publish : g->set.failover_timeout;
-    const ms_t since = turned   ? replica->role_since
-                       : astray ? replica->master_since
-                                : replica->failing_since; /* a hand-over that nobody ends */
+    const ms_t since = turned   ? replica->server->role_since
+                       : astray ? replica->server->master_since
+                                : replica->server->failing_since; /* a hand-over that nobody ends */
     if (!master_sane(g, s->now) || !not_down_for(replica, s->now, wait) || s->now - since <= wait)
         return;
     /* Once sent it gets the time to take effect. */
-    if (replica->reconf_sent_at != 0 && s->now - replica->reconf_sent_at <= g->env->periods.publish)
+    if (replica->server->reconf_sent_at != 0 &&
+        s->now - replica->server->reconf_sent_at <= g->env->periods.publish)
         return;
     if (!replica->live.cmd_up)
         return;
-    replica->reconf_sent_at = s->now;
+    replica->server->reconf_sent_at = s->now;
     struct action *a = update_add(s->up, ACTION_SLAVEOF);
     a->inst = replica;
     a->addr = g->master->addr;
-    a->failing = replica->failing_since != 0;
+    a->failing = replica->server->failing_since != 0;
     update_event_instance(s->up, turned ? EVENT_CONVERT_TO_SLAVE : EVENT_FIX_SLAVE_CONFIG, g,
                           replica, NULL);
 }
@@ -327,9 +330,9 @@ void discovery_info(struct step *s, struct instance *inst, const struct info *in
     struct group *g = s->g;
     assert(inst->kind != INSTANCE_SENTINEL);
     inst->live.link_activity = s->now;
-    inst->info_pending = false;
-    if (info->names_pending && inst->next_info > s->now + INFO_FAST)
-        inst->next_info = s->now + INFO_FAST;
+    inst->server->info_pending = false;
+    if (info->names_pending && inst->server->next_info > s->now + INFO_FAST)
+        inst->server->next_info = s->now + INFO_FAST;
     if (info->role == ROLE_UNKNOWN) {
         g->dropped++;
         return;
@@ -341,17 +344,17 @@ void discovery_info(struct step *s, struct instance *inst, const struct info *in
         see_replicas(s, info);
     if (info->role == ROLE_REPLICA) {
         see_master(s, inst, info);
-        inst->priority = info->priority;
-        inst->announced = info->announced;
+        inst->server->priority = info->priority;
+        inst->server->announced = info->announced;
     } else { /* a master does not say these: what is known stays */
-        inst->master_link_down = 0;
+        inst->server->master_link_down = 0;
     }
-    inst->failover_known = info->failover_known;
+    inst->server->failover_known = info->failover_known;
     if (!info->failing_over)
-        inst->failing_since = 0;
-    else if (inst->failing_since == 0)
-        inst->failing_since = s->now;
-    inst->info_at = s->now;
+        inst->server->failing_since = 0;
+    else if (inst->server->failing_since == 0)
+        inst->server->failing_since = s->now;
+    inst->server->info_at = s->now;
     see_role(s, inst, info, rebooted);
     if (inst->kind == INSTANCE_MASTER) {
         down_judge(s, inst);

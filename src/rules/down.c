@@ -61,7 +61,7 @@ static ms_t info_period(const struct group *g, const struct instance *inst)
     const ms_t period = g->env->periods.info;
     /* A replica that says master is an old one come back: it is waited for. */
     const bool trouble = (g->master->flags & (FLAG_O_DOWN | FLAG_FAILOVER_IN_PROGRESS)) ||
-                         inst->master_link_down > 0 || inst->role == ROLE_MASTER;
+                         inst->server->master_link_down > 0 || inst->server->role == ROLE_MASTER;
     return inst->kind == INSTANCE_REPLICA && trouble && period > INFO_FAST ? INFO_FAST : period;
 }
 
@@ -84,8 +84,8 @@ void group_send(struct step *s, struct instance *inst, unsigned send)
         inst->next_ping = group_due_after(s->g, s->now, group_ping_period(s->g));
     }
     if (send & SEND_INFO) {
-        inst->info_pending = true;
-        inst->next_info = group_due_after(s->g, s->now, info_period(s->g, inst));
+        inst->server->info_pending = true;
+        inst->server->next_info = group_due_after(s->g, s->now, info_period(s->g, inst));
     }
     if (send & SEND_HELLO)
         inst->next_hello = group_hello_after(s->g, s->now);
@@ -106,7 +106,7 @@ void group_send_all(struct step *s, unsigned send)
 
 void group_poll(struct step *s, struct instance *inst)
 {
-    if (!inst->info_pending)
+    if (!inst->server->info_pending)
         group_send(s, inst, SEND_INFO);
 }
 
@@ -118,9 +118,9 @@ static void send_due(struct step *s, struct instance *inst)
             send |= SEND_PING;
         /* The period may have become shorter since the time was set. */
         const ms_t latest = group_due_after(s->g, s->now, info_period(s->g, inst));
-        if (inst->next_info > latest)
-            inst->next_info = latest;
-        if (s->now >= inst->next_info)
+        if (inst->server->next_info > latest)
+            inst->server->next_info = latest;
+        if (s->now >= inst->server->next_info)
             send |= SEND_INFO;
     }
     if (s->now >= inst->next_hello)
@@ -148,7 +148,8 @@ static void close_link(struct step *s, struct instance *inst, enum link_kind lin
 {
     if (link == LINK_CMD) {
         inst->live.cmd_up = inst->live.cmd_opening = false;
-        inst->info_pending = false;
+        if (inst->server != NULL)
+            inst->server->info_pending = false;
     } else {
         inst->live.pubsub_up = inst->live.pubsub_opening = false;
     }
@@ -212,7 +213,7 @@ void down_link_up(struct step *s, struct instance *inst, enum link_kind link)
     live->cmd_up = true;
     live->cmd_opening = false;
     live->cmd_since = live->link_activity = s->now;
-    inst->info_pending = false;
+    inst->server->info_pending = false;
     /* Silence goes on from the last valid reply: a server that accepts and resets, over and over,
      * must not look younger with every connection. */
     if (live->ping_pending == 0)
@@ -221,7 +222,8 @@ void down_link_up(struct step *s, struct instance *inst, enum link_kind link)
     /* Spread what would otherwise come to all groups in the same second for ever. */
     const ms_t period = info_period(g, inst);
     if (period > 0)
-        inst->next_info = next_beat(g, s->now + (ms_t)prng_below(&g->prng, (uint64_t)period));
+        inst->server->next_info =
+            next_beat(g, s->now + (ms_t)prng_below(&g->prng, (uint64_t)period));
 }
 
 void down_link_down(struct step *s, struct instance *inst, enum link_kind link)
@@ -234,7 +236,7 @@ void down_link_down(struct step *s, struct instance *inst, enum link_kind link)
         if (failover && live->cmd_up && s->now - live->cmd_since >= RECONNECT)
             live->cmd_tried = 0;
         live->cmd_up = live->cmd_opening = false;
-        inst->info_pending = false;
+        inst->server->info_pending = false;
         failover_link_cut(s, inst);
     } else {
         if (failover && live->pubsub_up && s->now - live->pubsub_since >= RECONNECT)
@@ -252,11 +254,11 @@ static bool is_down(const struct group *g, const struct instance *inst, ms_t now
         return true;
     if (inst->kind != INSTANCE_MASTER)
         return false;
-    if (inst->role == ROLE_REPLICA &&
-        now - inst->role_since > g->set.down_after + 2 * g->env->periods.info)
+    if (inst->server->role == ROLE_REPLICA &&
+        now - inst->server->role_since > g->set.down_after + 2 * g->env->periods.info)
         return true;
     return g->set.reboot_down_after > 0 && (inst->flags & FLAG_MASTER_REBOOT) &&
-           now - inst->reboot_at > g->set.reboot_down_after;
+           now - inst->server->reboot_at > g->set.reboot_down_after;
 }
 
 /* When is_down() becomes true if nothing comes. */
@@ -265,12 +267,13 @@ static ms_t down_at(const struct group *g, const struct instance *inst)
     ms_t at = liveness_deadline(&inst->live, g->set.down_after);
     if (inst->kind != INSTANCE_MASTER)
         return at;
-    if (inst->role == ROLE_REPLICA) {
-        const ms_t role = inst->role_since + g->set.down_after + 2 * g->env->periods.info + 1;
+    if (inst->server->role == ROLE_REPLICA) {
+        const ms_t role =
+            inst->server->role_since + g->set.down_after + 2 * g->env->periods.info + 1;
         at = role < at ? role : at;
     }
     if (g->set.reboot_down_after > 0 && (inst->flags & FLAG_MASTER_REBOOT)) {
-        const ms_t reboot = inst->reboot_at + g->set.reboot_down_after + 1;
+        const ms_t reboot = inst->server->reboot_at + g->set.reboot_down_after + 1;
         at = reboot < at ? reboot : at;
     }
     return at;
@@ -313,7 +316,7 @@ void down_judge(struct step *s, struct instance *inst)
 
 static ms_t evidence_ends(const struct group *g, const struct instance *sentinel)
 {
-    return sentinel->down_reply_at + 5 * g->env->periods.ask;
+    return sentinel->peer->down_reply_at + 5 * g->env->periods.ask;
 }
 
 /* What a sentinel said is forgotten after a while. */
@@ -322,10 +325,10 @@ static void forget_evidence(struct step *s)
     struct group *g = s->g;
     for (uint32_t i = 0; i < g->sentinel_count; i++) {
         struct instance *sentinel = g->sentinels[i];
-        if (sentinel->down_reply_at != 0 && s->now > evidence_ends(g, sentinel)) {
+        if (sentinel->peer->down_reply_at != 0 && s->now > evidence_ends(g, sentinel)) {
             sentinel->flags &= ~(unsigned)FLAG_MASTER_DOWN;
-            sentinel->down_reply_at = 0;
-            sentinel->leader = (struct runid){0};
+            sentinel->peer->down_reply_at = 0;
+            sentinel->peer->leader = (struct runid){0};
         }
     }
 }
@@ -351,12 +354,12 @@ void down_judge_quorum(struct step *s)
         snprintf(quorum, sizeof(quorum), "#quorum %u/%u", count, g->set.quorum);
         update_event_instance(s->up, EVENT_ODOWN, g, master, quorum);
         master->flags |= FLAG_O_DOWN;
-        master->odown_since = s->now;
+        master->server->odown_since = s->now;
         return;
     }
     update_event_instance(s->up, EVENT_ODOWN_END, g, master, NULL);
     master->flags &= ~(unsigned)FLAG_O_DOWN;
-    master->odown_since = 0;
+    master->server->odown_since = 0;
     if (!(master->flags & FLAG_S_DOWN))
         master->down_until = s->now;
     if (g->fo.wished && !g->fo.forced) {
@@ -421,18 +424,18 @@ void down_answer(struct step *s, const struct group_event *ev)
         g->dropped++;
         return;
     }
-    sentinel->down_reply_at = s->now;
+    sentinel->peer->down_reply_at = s->now;
     if (ev->down)
         sentinel->flags |= FLAG_MASTER_DOWN;
     else
         sentinel->flags &= ~(unsigned)FLAG_MASTER_DOWN;
     const bool named = runid_known(&ev->runid);
     if (named) {
-        if (sentinel->leader_epoch != ev->epoch)
+        if (sentinel->peer->leader_epoch != ev->epoch)
             update_log(s->up, EVENT_WARNING, "%s voted for %s %llu", sentinel->runid.hex,
                        ev->runid.hex, (unsigned long long)ev->epoch);
-        sentinel->leader = ev->runid;
-        sentinel->leader_epoch = ev->epoch;
+        sentinel->peer->leader = ev->runid;
+        sentinel->peer->leader_epoch = ev->epoch;
     }
     if (!named && !attempt_on(g))
         return;
@@ -442,7 +445,7 @@ void down_answer(struct step *s, const struct group_event *ev)
     b->epoch = ev->epoch;
     b->runid = sentinel->runid;
     b->leader = ev->runid;
-    b->u.heard = sentinel->heard_epoch;
+    b->u.heard = sentinel->peer->heard_epoch;
 }
 
 void down_asked(struct step *s, struct instance *sentinel)
@@ -454,7 +457,7 @@ void down_asked(struct step *s, struct instance *sentinel)
     if (sentinel != NULL) {
         assert(sentinel->kind == INSTANCE_SENTINEL);
         sentinel->flags |= FLAG_MASTER_DOWN;
-        sentinel->down_reply_at = s->now;
+        sentinel->peer->down_reply_at = s->now;
     }
     if (master->live.ping_pending == 0 && s->now - master->live.ping_sent >= PROBE_GAP)
         group_send(s, master, SEND_PING);
@@ -467,7 +470,7 @@ bool down_pong(struct step *s, struct instance *inst, enum ping_reply reply)
     const bool valid = liveness_pong(&inst->live, reply, s->now);
     if (reply == PING_PONG && (inst->flags & FLAG_MASTER_REBOOT)) {
         inst->flags &= ~(unsigned)FLAG_MASTER_REBOOT;
-        inst->reboot_at = 0;
+        inst->server->reboot_at = 0;
     }
     if (!(inst->flags & FLAG_S_DOWN))
         return false;
@@ -532,7 +535,7 @@ static ms_t instance_deadline(const struct group *g, const struct instance *inst
         earlier(&at, inst->next_hello);
         if (server) {
             earlier(&at, inst->next_ping);
-            earlier(&at, inst->next_info);
+            earlier(&at, inst->server->next_info);
         }
     } else if (server && !live->cmd_opening && address_known(&inst->addr)) {
         earlier(&at, retry_at(g, live->cmd_tried));

@@ -56,8 +56,9 @@ void failover_cancel(struct step *s)
  * later (protocol.md §3), and their broken links would look too old for ever. */
 static ms_t gone_since(const struct instance *master)
 {
-    const bool demoted = master->role == ROLE_REPLICA && master->role_since < master->sdown_since;
-    return demoted ? master->role_since : master->sdown_since;
+    const bool demoted =
+        master->server->role == ROLE_REPLICA && master->server->role_since < master->sdown_since;
+    return demoted ? master->server->role_since : master->sdown_since;
 }
 
 struct instance *failover_select(const struct group *g, ms_t now, bool linked)
@@ -93,7 +94,7 @@ void failover_command(struct step *s, bool coordinated)
     struct group *g = s->g;
     if (g->env->muted) {
         s->up->reply = GROUP_TWIN;
-    } else if (coordinated && !g->master->failover_known) {
+    } else if (coordinated && !g->master->server->failover_known) {
         s->up->reply = GROUP_NOGOODPRIMARY;
     } else if (g->fo.state != FAILOVER_NONE || (g->fo.wished && g->fo.forced) ||
                g->commit.pending) {
@@ -308,8 +309,8 @@ static void slaveof(struct step *s, struct instance *replica, const struct addre
     a->inst = replica;
     if (master != NULL)
         a->addr = *master;
-    a->failing = replica->failing_since != 0;
-    replica->reconf_sent_at = s->now;
+    a->failing = replica->server->failing_since != 0;
+    replica->server->reconf_sent_at = s->now;
 }
 
 /* Distance of the next look at something that began then: close first. */
@@ -357,7 +358,8 @@ static bool refreshing(const struct group *g)
 {
     for (uint32_t i = 0; i < g->replica_count; i++) {
         const struct instance *replica = g->replicas[i];
-        if (replica->info_pending && replica->live.cmd_up && !(replica->flags & FLAG_S_DOWN))
+        if (replica->server->info_pending && replica->live.cmd_up &&
+            !(replica->flags & FLAG_S_DOWN))
             return true;
     }
     return false;
@@ -404,7 +406,7 @@ static bool polls_promoted(const struct group *g)
 {
     const struct failover *fo = &g->fo;
     return (fo->exec_ok || fo->lost_exec) && fo->promoted->live.cmd_up &&
-           !fo->promoted->info_pending;
+           !fo->promoted->server->info_pending;
 }
 
 static void run_wait_promotion(struct step *s)
@@ -449,7 +451,7 @@ static void reconf_timeouts(struct step *s)
     for (uint32_t i = 0; i < g->replica_count; i++) {
         struct instance *replica = g->replicas[i];
         if (!(replica->flags & FLAG_RECONF_SENT) ||
-            s->now - replica->reconf_sent_at <= g->env->periods.replica_reconf_timeout)
+            s->now - replica->server->reconf_sent_at <= g->env->periods.replica_reconf_timeout)
             continue;
         update_event_instance(s->up, EVENT_SLAVE_RECONF_SENT_TIMEOUT, g, replica, NULL);
         replica->flags &= ~(unsigned)FLAG_RECONF_SENT;
@@ -483,7 +485,7 @@ static void reconf_send(struct step *s)
 
 static bool polls_replica(const struct instance *replica)
 {
-    return reconf_running(replica) && replica->live.cmd_up && !replica->info_pending;
+    return reconf_running(replica) && replica->live.cmd_up && !replica->server->info_pending;
 }
 
 static void reconf_poll(struct step *s)
@@ -497,7 +499,7 @@ static void reconf_poll(struct step *s)
         if (!polls_replica(replica))
             continue;
         group_poll(s, replica);
-        const ms_t own = failover_poll_gap(replica->reconf_sent_at, s->now);
+        const ms_t own = failover_poll_gap(replica->server->reconf_sent_at, s->now);
         gap = own < gap ? own : gap;
     }
     g->fo.next_poll = s->now + gap;
@@ -524,8 +526,9 @@ static void reconf_keep(struct step *s)
 {
     struct group *g = s->g;
     struct instance *promoted = g->fo.promoted;
-    if (promoted->role != ROLE_REPLICA || promoted->info_at <= promoted->reconf_sent_at ||
-        s->now - promoted->reconf_sent_at < g->env->periods.ask || !promoted->live.cmd_up)
+    if (promoted->server->role != ROLE_REPLICA ||
+        promoted->server->info_at <= promoted->server->reconf_sent_at ||
+        s->now - promoted->server->reconf_sent_at < g->env->periods.ask || !promoted->live.cmd_up)
         return;
     update_log(s->up, EVENT_NOTICE,
                "The new master of '%s' was made a replica: it is promoted once more", g->name);
@@ -652,13 +655,13 @@ static void promotion_info(struct step *s, struct instance *promoted)
 {
     struct group *g = s->g;
     struct failover *fo = &g->fo;
-    if (promoted->role == ROLE_MASTER) {
+    if (promoted->server->role == ROLE_MASTER) {
         if (g->config_epoch < fo->epoch || MUTANT(MUTANT_LEADER_GOES_ON))
             adopt_propose(s, fo->epoch, &promoted->addr, NULL);
         return;
     }
     if (!fo->coordinated && fo->lost_exec && promoted->live.cmd_up &&
-        s->now - promoted->reconf_sent_at >= POLL_LAST) {
+        s->now - promoted->server->reconf_sent_at >= POLL_LAST) {
         fo->lost_exec = false;
         slaveof(s, promoted, NULL);
     }
@@ -675,14 +678,14 @@ void failover_info(struct step *s, struct instance *replica)
             promotion_info(s, replica);
         return;
     }
-    if ((replica->flags & FLAG_RECONF_SENT) && replica->role == ROLE_REPLICA &&
-        address_equal(&replica->master, &fo->promoted->addr)) {
+    if ((replica->flags & FLAG_RECONF_SENT) && replica->server->role == ROLE_REPLICA &&
+        address_equal(&replica->server->master, &fo->promoted->addr)) {
         replica->flags &= ~(unsigned)FLAG_RECONF_SENT;
         replica->flags |= FLAG_RECONF_INPROG;
         update_event_instance(s->up, EVENT_SLAVE_RECONF_INPROG, g, replica, NULL);
     }
-    if ((replica->flags & FLAG_RECONF_INPROG) && replica->role == ROLE_REPLICA &&
-        replica->master_link_up) {
+    if ((replica->flags & FLAG_RECONF_INPROG) && replica->server->role == ROLE_REPLICA &&
+        replica->server->master_link_up) {
         replica->flags &= ~(unsigned)FLAG_RECONF_INPROG;
         replica->flags |= FLAG_RECONF_DONE;
         update_event_instance(s->up, EVENT_SLAVE_RECONF_DONE, g, replica, NULL);
@@ -697,7 +700,8 @@ static ms_t reconf_deadline(const struct group *g)
     for (uint32_t i = 0; i < g->replica_count; i++) {
         const struct instance *replica = g->replicas[i];
         if (replica->flags & FLAG_RECONF_SENT) {
-            const ms_t end = replica->reconf_sent_at + g->env->periods.replica_reconf_timeout + 1;
+            const ms_t end =
+                replica->server->reconf_sent_at + g->env->periods.replica_reconf_timeout + 1;
             at = end < at ? end : at;
         }
         if (polls_replica(replica) && g->fo.next_poll < at)

@@ -68,43 +68,75 @@ bool liveness_pubsub_stale(const struct liveness *live, const struct periods *p,
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-static enum role role_of(enum instance_kind kind)
-{
-    switch (kind) {
-    case INSTANCE_MASTER:
-        return ROLE_MASTER;
-    case INSTANCE_REPLICA:
-        return ROLE_REPLICA;
-    case INSTANCE_SENTINEL:
-        return ROLE_UNKNOWN;
-    }
-    assert(false && "an instance is of one of three kinds");
-    return ROLE_UNKNOWN;
-}
+/* One piece of memory each, without what the other kind needs: of every master there are several.
+ */
+struct server_instance {
+    struct instance inst; /* first */
+    struct server_state server;
+};
 
-struct instance *instance_new(enum instance_kind kind, const struct address *addr, ms_t now)
+struct sentinel_instance {
+    struct instance inst; /* first */
+    struct sentinel_state sentinel;
+};
+
+static struct instance *new_server(enum role role, ms_t now)
 {
-    assert(addr != NULL && now > 0);
-    struct instance *inst = malloc(sizeof(*inst));
-    if (inst == NULL)
+    struct server_instance *made = calloc(1, sizeof(*made));
+    if (made == NULL)
         return NULL;
-    *inst = (struct instance){
-        .kind = kind,
-        .addr = *addr,
-        .live = {.reply_ok = now, .reply_any = now, .link_activity = now, .pubsub_activity = now},
-        .next_ping = now,
+    made->inst.server = &made->server;
+    made->server = (struct server_state){
         .next_info = now,
-        .next_hello = now,
-        .role = role_of(kind),
+        .role = role,
         .role_since = now,
         .master_name = "?",
         .master_since = now,
         .announced = true,
         .priority = 100,
-        .hello_at = now, /* it is shown as an age: that of the entry, until a hello comes */
-        .added_at = now,
     };
+    return &made->inst;
+}
+
+static struct instance *new_sentinel(ms_t now)
+{
+    struct sentinel_instance *made = calloc(1, sizeof(*made));
+    if (made == NULL)
+        return NULL;
+    made->inst.peer = &made->sentinel;
+    made->sentinel.hello_at = now; /* shown as an age: that of the entry, until a hello comes */
+    return &made->inst;
+}
+
+struct instance *instance_new(enum instance_kind kind, const struct address *addr, ms_t now)
+{
+    assert(addr != NULL && now > 0);
+    struct instance *inst = kind == INSTANCE_SENTINEL  ? new_sentinel(now)
+                            : kind == INSTANCE_REPLICA ? new_server(ROLE_REPLICA, now)
+                                                       : new_server(ROLE_MASTER, now);
+    if (inst == NULL)
+        return NULL;
+    inst->kind = kind;
+    inst->addr = *addr;
+    inst->live = (struct liveness){
+        .reply_ok = now, .reply_any = now, .link_activity = now, .pubsub_activity = now};
+    inst->next_ping = inst->next_hello = now;
     return inst;
+}
+
+void instance_become(struct instance *inst, struct instance *from)
+{
+    struct server_state *server = inst->server;
+    struct sentinel_state *peer = inst->peer;
+    assert((server != NULL) == (from->server != NULL));
+    if (server != NULL)
+        *server = *from->server;
+    else
+        *peer = *from->peer;
+    *inst = *from;
+    inst->server = server;
+    inst->peer = peer;
+    instance_free(from);
 }
 
 void instance_free(struct instance *inst)

@@ -64,26 +64,18 @@ bool liveness_cmd_stale(const struct liveness *live, const struct periods *p, ms
                         ms_t now);
 bool liveness_pubsub_stale(const struct liveness *live, const struct periods *p, ms_t now);
 
-struct instance {
-    enum instance_kind kind;
-    unsigned flags; /* enum instance_flag */
-    struct address addr;
-    struct runid runid; /* of a server: from INFO, empty before; of a sentinel: always known */
-    struct liveness live;
-    void *host;        /* the host's link data; rules never look at it */
-    const void *owner; /* the group it belongs to: set by the group, for assertions only */
+/* What is known of a master or replica only. */
+struct server_state {
+    ms_t next_info;
+    ms_t odown_since; /* 0 while not; masters */
 
-    ms_t sdown_since, odown_since; /* 0 while not */
-    ms_t down_until;               /* when the last down flag was taken off, 0: never down */
-    ms_t next_ping, next_info, next_hello;
-
-    /* From INFO; masters and replicas. */
+    /* From INFO. */
     ms_t info_at;        /* last INFO reply, 0: none yet */
-    bool info_pending;   /* an INFO is out on the present link, unanswered */
     enum role role;      /* as reported; ROLE of its kind before the first INFO */
+    bool info_pending;   /* an INFO is out on the present link, unanswered */
+    bool failover_known; /* it knows FAILOVER */
     ms_t role_since;     /* when the reported role last changed */
     ms_t reboot_at;      /* run_id changed then (master-reboot-down-after-period), 0: no */
-    bool failover_known; /* it knows FAILOVER */
     ms_t failing_since;  /* it says it is handing over, by FAILOVER, since then; 0: it is not */
 
     /* From INFO; replicas. */
@@ -98,19 +90,40 @@ struct instance {
     uint64_t repl_offset;
     ms_t reconf_sent_at;   /* SLAVEOF of this failover, or of a correction, sent */
     ms_t turned_master_at; /* first INFO that said master where replica was expected, 0: no */
+};
 
-    /* Sentinels. */
+/* What is known of a sentinel only. */
+struct sentinel_state {
     ms_t hello_at;       /* last hello heard */
     ms_t down_reply_at;  /* last answer, or accepted evidence, about the master; 0: none */
     struct runid leader; /* its vote as last told, empty: none */
     uint64_t leader_epoch;
     uint64_t heard_epoch; /* its current_epoch, from its last hello */
-    ms_t added_at;
+};
+
+struct instance {
+    enum instance_kind kind;
+    unsigned flags; /* enum instance_flag */
+    struct address addr;
+    struct runid runid; /* of a server: from INFO, empty before; of a sentinel: always known */
+    struct liveness live;
+    void *host;        /* the host's link data; rules never look at it */
+    const void *owner; /* the group it belongs to: set by the group, for assertions only */
+
+    ms_t sdown_since; /* 0 while not */
+    ms_t down_until;  /* when the last down flag was taken off, 0: never down */
+    ms_t next_ping, next_hello;
+
+    struct server_state *server; /* part of it; NULL: a sentinel */
+    struct sentinel_state *peer; /* part of it; NULL: a master or replica */
 };
 
 /* A new instance at addr, never heard of: timers start at now. The caller owns it; NULL only when
  * memory is out. */
 struct instance *instance_new(enum instance_kind kind, const struct address *addr, ms_t now);
+/* Puts *from, of the same sort (server or sentinel), in the place of *inst, and frees it. What
+ * points to inst still does. */
+void instance_become(struct instance *inst, struct instance *from);
 /* Frees *inst; NULL is allowed. Its host pointer must be dealt with before. */
 void instance_free(struct instance *inst);
 

@@ -20,7 +20,7 @@ static ms_t link_down_max(const struct select_input *in)
 static bool info_fresh(const struct select_input *in, const struct instance *replica)
 {
     const ms_t fresh = in->master_sdown_since != 0 ? INFO_FRESH_OUTAGE : 3 * in->periods->info;
-    return replica->info_at != 0 && in->now - replica->info_at <= fresh;
+    return replica->server->info_at != 0 && in->now - replica->server->info_at <= fresh;
 }
 
 bool select_fit(const struct select_input *in, const struct instance *replica)
@@ -34,18 +34,19 @@ bool select_fit(const struct select_input *in, const struct instance *replica)
         return false;
     if (in->now - replica->live.reply_ok > 5 * in->periods->ping)
         return false;
-    if (replica->priority == 0 || !info_fresh(in, replica))
+    if (replica->server->priority == 0 || !info_fresh(in, replica))
         return false;
-    if (in->linked && (replica->role != ROLE_REPLICA || !replica->master_link_up))
+    if (in->linked && (replica->server->role != ROLE_REPLICA || !replica->server->master_link_up))
         return false;
-    return replica->master_link_down <= link_down_max(in);
+    return replica->server->master_link_down <= link_down_max(in);
 }
 
 /* Its leader died half-way: it is a master already, taking it again loses nothing. */
 static bool turned_master(const struct select_input *in, const struct instance *replica)
 {
-    return in->outage_since != 0 && replica->role == ROLE_MASTER &&
-           replica->turned_master_at != 0 && replica->turned_master_at >= in->outage_since;
+    return in->outage_since != 0 && replica->server->role == ROLE_MASTER &&
+           replica->server->turned_master_at != 0 &&
+           replica->server->turned_master_at >= in->outage_since;
 }
 
 /* Whether a goes before b; false when they are equal, so that the first one found stays. */
@@ -55,10 +56,10 @@ static bool goes_before(const struct select_input *in, const struct instance *a,
     const bool a_turned = turned_master(in, a), b_turned = turned_master(in, b);
     if (a_turned != b_turned)
         return a_turned;
-    if (a->priority != b->priority)
-        return a->priority < b->priority;
-    if (a->repl_offset != b->repl_offset)
-        return a->repl_offset > b->repl_offset;
+    if (a->server->priority != b->server->priority)
+        return a->server->priority < b->server->priority;
+    if (a->server->repl_offset != b->server->repl_offset)
+        return a->server->repl_offset > b->server->repl_offset;
     if (runid_known(&a->runid) != runid_known(&b->runid))
         return runid_known(&a->runid);
     return runid_compare(&a->runid, &b->runid) < 0;

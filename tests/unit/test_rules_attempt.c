@@ -38,7 +38,7 @@ static void answers_go_to_the_elector(void **state)
 {
     struct world w;
     attempting(&w, 1, 1, 2);
-    sent_of(&w, 0)->heard_epoch = 33;
+    sent_of(&w, 0)->peer->heard_epoch = 33;
     const struct group_event refused = {.kind = GROUP_ANSWER, .inst = sent_of(&w, 0), .down = true};
     step(&w, refused);
     EXPECT(&w, "ballot answer b votes * 0 heard 33");
@@ -49,7 +49,7 @@ static void answers_go_to_the_elector(void **state)
     step(&w, other);
     EXPECT(&w, "log " ID_B " voted for " ID_C " 5", "ballot answer b votes c 5 heard 33",
            "ballot answer b votes c 5 heard 33");
-    assert_int_equal(sent_of(&w, 0)->leader_epoch, 5);
+    assert_int_equal(sent_of(&w, 0)->peer->leader_epoch, 5);
     other.epoch = LIMIT_EPOCH + 1;
     const uint64_t dropped = w.g->dropped;
     step(&w, other);
@@ -415,9 +415,9 @@ static void answers_are_kept_to_be_shown(void **state)
                                   .down = true,
                                   .runid = id_of('c'),
                                   .epoch = 5});
-    assert_string_equal(sent_of(&w, 0)->leader.hex, ID_C);
-    assert_int_equal(sent_of(&w, 0)->leader_epoch, 5);
-    assert_int_equal(sent_of(&w, 0)->down_reply_at, w.now);
+    assert_string_equal(sent_of(&w, 0)->peer->leader.hex, ID_C);
+    assert_int_equal(sent_of(&w, 0)->peer->leader_epoch, 5);
+    assert_int_equal(sent_of(&w, 0)->peer->down_reply_at, w.now);
     world_end(&w);
 }
 

@@ -104,11 +104,11 @@ static void priority_is_a_replicas_word(void **state)
     world_settled(&w, 1, 0, 1);
     w.servers[1].priority = 10;
     give_info(&w, inst_of(&w, 1));
-    assert_int_equal(inst_of(&w, 1)->priority, 10);
+    assert_int_equal(inst_of(&w, 1)->server->priority, 10);
     w.servers[1].role = ROLE_MASTER;
     w.servers[1].priority = 100;
     give_info(&w, inst_of(&w, 1));
-    assert_int_equal(inst_of(&w, 1)->priority, 10);
+    assert_int_equal(inst_of(&w, 1)->server->priority, 10);
     world_end(&w);
 }
 
@@ -174,7 +174,7 @@ static void foreign_master_is_fixed(void **state)
     w.show |= SHOW_TIME;
     w.servers[1].master = addr_of("127.0.0.9", 9999);
     give_info(&w, inst_of(&w, 1));
-    assert_string_equal(inst_of(&w, 1)->master_name, "127.0.0.9");
+    assert_string_equal(inst_of(&w, 1)->server->master_name, "127.0.0.9");
     run_until(&w, 80000);
     EXPECT_NOTHING(&w);
     w.now += 1; /* failover-timeout and 1 ms */
@@ -219,7 +219,7 @@ static void reboot_is_told(void **state)
         "+reboot slave 127.0.0.1:7001 127.0.0.1 7001 @ mymaster 127.0.0.1 7000",
         "-role-change slave 127.0.0.1:7001 127.0.0.1 7001 @ mymaster 127.0.0.1 7000 new reported "
         "role is master");
-    assert_int_equal(inst_of(&w, 1)->turned_master_at, 0);
+    assert_int_equal(inst_of(&w, 1)->server->turned_master_at, 0);
     assert_false(w.g->master->flags &
                  FLAG_MASTER_REBOOT); /* master-reboot-down-after-period: off */
     world_end(&w);
@@ -235,7 +235,7 @@ static void hostile_info(void **state)
     const uint64_t dropped = w.g->dropped;
     step(&w, (struct group_event){.kind = GROUP_INFO, .inst = w.g->master, .info = &info});
     assert_int_equal(w.g->dropped, dropped + 1);
-    assert_int_equal(w.g->master->role, ROLE_MASTER);
+    assert_int_equal(w.g->master->server->role, ROLE_MASTER);
     /* The master names itself, and more replicas than there is room for. */
     info = info_of(&w, &w.servers[0]);
     info.replica_count = 0;
@@ -292,7 +292,7 @@ static void unchanged_hello_costs_nothing(void **state)
     assert_int_equal(w.up.count, 0);
     assert_false(w.up.view_changed);
     assert_int_equal(group_next_deadline(w.g), deadline);
-    assert_int_equal(sent_of(&w, 0)->hello_at, w.now + 5);
+    assert_int_equal(sent_of(&w, 0)->peer->hello_at, w.now + 5);
     world_end(&w);
 }
 
@@ -374,7 +374,7 @@ static void epochs_of_hellos(void **state)
     w.peers[0].epoch = 5;
     meet(&w, 0);
     EXPECT(&w, "ballot epoch 5 b", "+new-epoch 5");
-    assert_int_equal(sent_of(&w, 0)->heard_epoch, 5);
+    assert_int_equal(sent_of(&w, 0)->peer->heard_epoch, 5);
     meet(&w, 0);
     EXPECT_NOTHING(&w);
     /* Too far away, or out of range: ignored and counted; nothing of such a hello is used. */
@@ -471,7 +471,7 @@ static void a_dead_sentinel_moves(void **state)
     struct instance *b = sent_of(&w, 0);
     assert_true(b->flags & FLAG_S_DOWN);
     b->flags |= FLAG_MASTER_DOWN;
-    b->down_reply_at = w.now;
+    b->peer->down_reply_at = w.now;
     forget_lines(&w);
     w.peers[0].addr = addr_of("127.0.0.5", 26999);
     meet(&w, 0);
@@ -480,7 +480,7 @@ static void a_dead_sentinel_moves(void **state)
            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
            "ballot member-up b", "moved b 26999");
     assert_int_equal(b->flags, 0);
-    assert_int_equal(b->down_reply_at, 0);
+    assert_int_equal(b->peer->down_reply_at, 0);
     assert_int_equal(b->sdown_since, 0);
     world_end(&w);
 }
@@ -518,7 +518,7 @@ static void a_master_by_name(void **state)
     memset(&info.master, 0, sizeof(info.master));
     strcpy(info.master_host, "redis-0.example");
     step(&w, (struct group_event){.kind = GROUP_INFO, .inst = inst_of(&w, 1), .info = &info});
-    assert_string_equal(inst_of(&w, 1)->master_name, "redis-0.example");
+    assert_string_equal(inst_of(&w, 1)->server->master_name, "redis-0.example");
     world_end(&w);
 }
 

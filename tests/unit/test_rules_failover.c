@@ -301,7 +301,7 @@ static void a_hung_old_master_gets_its_time(void **state)
     w.servers[0].deaf = true; /* connected, silent */
     run_until(&w, 27000);
     assert_true(seen(&w, "+switch-master"));
-    const ms_t since = w.g->replicas[0]->added_at;
+    const ms_t since = w.g->replicas[0]->server->role_since;
     forget_lines(&w);
     w.show = SHOW_EVENT | SHOW_TIME;
     run_until(&w, since + 10000 - w.start);
@@ -340,7 +340,7 @@ static void reconf_times_out(void **state)
 {
     struct world w;
     reconfiguring(&w, 3);
-    const ms_t sent = inst_of(&w, 2)->reconf_sent_at;
+    const ms_t sent = inst_of(&w, 2)->server->reconf_sent_at;
     run_until(&w, sent + 10000 - w.start);
     assert_false(seen(&w, "-slave-reconf-sent-timeout"));
     forget_lines(&w);

@@ -258,7 +258,7 @@ static void evidence_is_forgotten(void **state)
     assert_true(w.g->master->flags & FLAG_O_DOWN);
     forget_lines(&w);
     w.peers[0].silent = true;
-    const ms_t last = sent_of(&w, 0)->down_reply_at;
+    const ms_t last = sent_of(&w, 0)->peer->down_reply_at;
     run_until(&w, last + 5000 - w.start);
     EXPECT_NOTHING(&w);
     run_for(&w, 1);
@@ -523,19 +523,19 @@ static void the_view_says_it(void **state)
     group_view(w.g, &view);
     assert_true(view.s_down);
     assert_true(view.o_down);
-    assert_int_not_equal(w.g->master->odown_since, 0);
+    assert_int_not_equal(w.g->master->server->odown_since, 0);
     w.servers[0].alive = true;
     run_for(&w, 1000);
     group_view(w.g, &view);
     assert_false(view.s_down);
     assert_false(view.o_down);
-    assert_int_equal(w.g->master->odown_since, 0);
+    assert_int_equal(w.g->master->server->odown_since, 0);
     assert_int_equal(w.g->master->down_until, w.g->master->live.reply_ok);
     /* What the peer said is gone with its time. */
-    sent_of(&w, 0)->leader = id_of('c');
+    sent_of(&w, 0)->peer->leader = id_of('c');
     run_for(&w, 6000);
     assert_false(sent_of(&w, 0)->flags & FLAG_MASTER_DOWN);
-    assert_false(runid_known(&sent_of(&w, 0)->leader));
+    assert_false(runid_known(&sent_of(&w, 0)->peer->leader));
     assert_string_equal(failover_state_name(FAILOVER_NONE), "none");
     assert_string_equal(failover_state_name(FAILOVER_WAIT_START), "wait_start");
     assert_string_equal(failover_state_name(FAILOVER_SELECT_SLAVE), "select_slave");
@@ -562,7 +562,7 @@ static void times_of_down(void **state)
     info = info_of(&w, &w.servers[1]);
     info.announced = false;
     step(&w, (struct group_event){.kind = GROUP_INFO, .inst = replica, .info = &info});
-    assert_false(replica->announced);
+    assert_false(replica->server->announced);
     world_end(&w);
 }
 

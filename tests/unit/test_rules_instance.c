@@ -197,6 +197,30 @@ static void test_pubsub_stale(void **state)
 
 /* --- life ------------------------------------------------------------------------------------ */
 
+static void new_server(const struct server_state *server, enum role role)
+{
+    assert_int_equal(server->role, role);
+    assert_int_equal(server->role_since, T0);
+    assert_string_equal(server->master_name, "?");
+    assert_int_equal(server->master_since, T0);
+    assert_false(address_known(&server->master));
+    assert_true(server->announced);
+    assert_false(server->master_link_up);
+    assert_int_equal(server->priority, 100);
+    assert_int_equal(server->next_info, T0);
+    assert_int_equal(server->info_at, 0);
+    assert_int_equal(server->odown_since, 0);
+    assert_int_equal(server->reboot_at, 0);
+    assert_int_equal(server->turned_master_at, 0);
+}
+
+static void new_peer(const struct sentinel_state *peer)
+{
+    assert_int_equal(peer->hello_at, T0);
+    assert_int_equal(peer->down_reply_at, 0);
+    assert_false(runid_known(&peer->leader));
+}
+
 static void test_new(void **state)
 {
     static const struct {
@@ -216,25 +240,14 @@ static void test_new(void **state)
         assert_true(address_equal(&inst->addr, &addr));
         assert_false(runid_known(&inst->runid));
         assert_null(inst->host);
-        assert_int_equal(inst->role, cases[i].role);
-        assert_int_equal(inst->role_since, T0);
-        assert_string_equal(inst->master_name, "?");
-        assert_int_equal(inst->master_since, T0);
-        assert_false(address_known(&inst->master));
-        assert_true(inst->announced);
-        assert_false(inst->master_link_up);
-        assert_int_equal(inst->priority, 100);
-        assert_int_equal(inst->added_at, T0);
         assert_int_equal(inst->next_ping, T0);
-        assert_int_equal(inst->next_info, T0);
         assert_int_equal(inst->next_hello, T0);
-        assert_int_equal(inst->info_at, 0);
         assert_int_equal(inst->sdown_since, 0);
-        assert_int_equal(inst->odown_since, 0);
-        assert_int_equal(inst->reboot_at, 0);
-        assert_int_equal(inst->turned_master_at, 0);
-        assert_int_equal(inst->down_reply_at, 0);
-        assert_false(runid_known(&inst->leader));
+        assert_true((inst->server == NULL) != (inst->peer == NULL));
+        if (cases[i].kind == INSTANCE_SENTINEL)
+            new_peer(inst->peer);
+        else
+            new_server(inst->server, cases[i].role);
         assert_false(inst->live.cmd_up || inst->live.pubsub_up);
         assert_int_equal(inst->live.cmd_tried, 0); /* may be tried at once */
         assert_int_equal(inst->live.ping_pending, 0);

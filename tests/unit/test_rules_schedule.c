@@ -261,7 +261,7 @@ static void info_is_spread(void **state)
         update_clear(&w.up);
         group_start(w.g, false, w.now, &w.up);
         carry_out(&w);
-        const ms_t after = w.g->master->next_info - w.now;
+        const ms_t after = w.g->master->server->next_info - w.now;
         assert_in_range(after, 1, 11000);
         seconds[after / 1000]++;
         group_free(w.g);

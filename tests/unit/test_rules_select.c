@@ -16,6 +16,7 @@ enum { COUNT = 4 };
 
 static struct periods periods;
 static struct instance storage[COUNT];
+static struct server_state servers[COUNT];
 static struct instance *replicas[COUNT];
 static struct select_input in;
 
@@ -24,16 +25,15 @@ static int setup(void **state)
 {
     periods_default(&periods);
     for (int i = 0; i < COUNT; i++) {
+        servers[i] = (struct server_state){
+            .info_at = NOW - 500, .role = ROLE_REPLICA, .priority = 100, .repl_offset = 1000};
         storage[i] = (struct instance){.kind = INSTANCE_REPLICA,
                                        .addr = {.ip = "10.0.0.1", .port = (uint16_t)(6380 + i)},
                                        .live = {.cmd_up = true,
                                                 .pubsub_up = true,
                                                 .reply_ok = NOW - 100,
                                                 .reply_any = NOW - 100},
-                                       .info_at = NOW - 500,
-                                       .role = ROLE_REPLICA,
-                                       .priority = 100,
-                                       .repl_offset = 1000};
+                                       .server = &servers[i]};
         memset(storage[i].runid.hex, 'a' + i, LIMIT_RUNID);
         replicas[i] = &storage[i];
     }
@@ -98,53 +98,53 @@ static void test_ping_age(void **state)
 
 static void test_priority_zero(void **state)
 {
-    storage[0].priority = 0;
+    storage[0].server->priority = 0;
     assert_fit(false);
-    storage[0].priority = 1;
+    storage[0].server->priority = 1;
     assert_fit(true);
 }
 
 static void test_info_age(void **state)
 {
-    storage[0].info_at = 0; /* never */
+    storage[0].server->info_at = 0; /* never */
     assert_fit(false);
-    storage[0].info_at = NOW - 5000;
+    storage[0].server->info_at = NOW - 5000;
     assert_fit(true);
-    storage[0].info_at--;
+    storage[0].server->info_at--;
     assert_fit(false);
 
     in.master_sdown_since = 0; /* manual failover: INFO comes at its usual pace */
     assert_fit(true);
-    storage[0].info_at = NOW - 3 * periods.info;
+    storage[0].server->info_at = NOW - 3 * periods.info;
     assert_fit(true);
-    storage[0].info_at--;
+    storage[0].server->info_at--;
     assert_fit(false);
     periods.info++;
     assert_fit(true);
-    storage[0].info_at = 0;
+    storage[0].server->info_at = 0;
     assert_fit(false);
 }
 
 static void test_master_link_down(void **state)
 {
-    storage[0].master_link_down = 2000 + 10 * DOWN_AFTER;
+    storage[0].server->master_link_down = 2000 + 10 * DOWN_AFTER;
     assert_fit(true);
-    storage[0].master_link_down++;
+    storage[0].server->master_link_down++;
     assert_fit(false);
 
     in.master_sdown_since = 0;
-    storage[0].master_link_down = 10 * DOWN_AFTER;
+    storage[0].server->master_link_down = 10 * DOWN_AFTER;
     assert_fit(true);
-    storage[0].master_link_down++;
+    storage[0].server->master_link_down++;
     assert_fit(false);
 
     in.down_after = MS_NEVER; /* the sum must not wrap */
-    storage[0].master_link_down = MS_NEVER;
+    storage[0].server->master_link_down = MS_NEVER;
     assert_fit(true);
     in.down_after = 0;
-    storage[0].master_link_down = 1;
+    storage[0].server->master_link_down = 1;
     assert_fit(false);
-    storage[0].master_link_down = 0;
+    storage[0].server->master_link_down = 0;
     assert_fit(true);
 }
 
@@ -163,9 +163,9 @@ static void test_only_one_fit(void **state)
 {
     storage[0].flags = FLAG_S_DOWN;
     storage[1].live.cmd_up = false;
-    storage[2].priority = 0;
-    storage[3].priority = 4000;
-    storage[3].repl_offset = 0;
+    storage[2].server->priority = 0;
+    storage[3].server->priority = 4000;
+    storage[3].server->repl_offset = 0;
     assert_selected(3);
 }
 
@@ -190,17 +190,17 @@ static void assert_selected_in_any_order(int index)
 
 static void test_lower_priority_first(void **state)
 {
-    storage[2].priority = 99;
-    storage[2].repl_offset = 0;
-    storage[1].repl_offset = 5000;
+    storage[2].server->priority = 99;
+    storage[2].server->repl_offset = 0;
+    storage[1].server->repl_offset = 5000;
     assert_selected_in_any_order(2);
 }
 
 static void test_greater_offset_first(void **state)
 {
-    storage[3].repl_offset = 1001;
+    storage[3].server->repl_offset = 1001;
     assert_selected_in_any_order(3);
-    storage[1].repl_offset = UINT64_MAX;
+    storage[1].server->repl_offset = UINT64_MAX;
     assert_selected_in_any_order(1);
 }
 
@@ -228,17 +228,17 @@ static void test_equal_keeps_the_first(void **state)
 
 static void turn_master(int index, ms_t at)
 {
-    storage[index].role = ROLE_MASTER;
-    storage[index].turned_master_at = at;
-    storage[index].priority = 200; /* everything else speaks against it */
-    storage[index].repl_offset = 0;
+    storage[index].server->role = ROLE_MASTER;
+    storage[index].server->turned_master_at = at;
+    storage[index].server->priority = 200; /* everything else speaks against it */
+    storage[index].server->repl_offset = 0;
 }
 
 static void test_turned_master_first(void **state)
 {
     turn_master(3, SDOWN_SINCE + 1);
     assert_selected_in_any_order(3);
-    storage[3].turned_master_at = SDOWN_SINCE;
+    storage[3].server->turned_master_at = SDOWN_SINCE;
     assert_selected_in_any_order(3);
 }
 
@@ -246,9 +246,9 @@ static void test_turned_master_of_another_outage(void **state)
 {
     turn_master(3, SDOWN_SINCE - 1);
     assert_selected_in_any_order(0);
-    storage[3].turned_master_at = 0;
+    storage[3].server->turned_master_at = 0;
     assert_selected_in_any_order(0);
-    storage[3].turned_master_at = SDOWN_SINCE + 1;
+    storage[3].server->turned_master_at = SDOWN_SINCE + 1;
     in.outage_since = 0; /* no outage at all */
     assert_selected_in_any_order(0);
 }
@@ -256,16 +256,16 @@ static void test_turned_master_of_another_outage(void **state)
 static void test_turned_back(void **state)
 {
     turn_master(3, SDOWN_SINCE + 1);
-    storage[3].role = ROLE_REPLICA;
+    storage[3].server->role = ROLE_REPLICA;
     assert_selected_in_any_order(0);
 }
 
 static void test_turned_master_must_be_fit(void **state)
 {
     turn_master(3, SDOWN_SINCE + 1);
-    storage[3].info_at = NOW - 5001;
+    storage[3].server->info_at = NOW - 5001;
     assert_selected_in_any_order(0);
-    storage[3].info_at = NOW;
+    storage[3].server->info_at = NOW;
     storage[3].flags = FLAG_S_DOWN;
     assert_selected_in_any_order(0);
     storage[3].flags = 0;
@@ -277,9 +277,9 @@ static void test_two_turned_masters(void **state)
 {
     turn_master(2, SDOWN_SINCE + 1);
     turn_master(3, SDOWN_SINCE + 2);
-    storage[3].repl_offset = 1; /* among themselves the usual order */
+    storage[3].server->repl_offset = 1; /* among themselves the usual order */
     assert_selected_in_any_order(3);
-    storage[2].priority = 199;
+    storage[2].server->priority = 199;
     assert_selected_in_any_order(2);
 }
 
