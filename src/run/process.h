@@ -121,7 +121,7 @@ struct process {
     atomic_bool subscribed[LIMIT_SHARDS]; /* a client of this shard is subscribed to something */
 };
 
-/* An address our hellos carry: noted when one is rendered, asked when a hello has our id
+/* An address our hellos carry: noted before one is rendered or heard, asked when one has our id
  * (design.md §4.11). Thread: any. */
 void process_note_own(struct process *p, const struct address *addr);
 /* True also once there is no room to note more: a sentinel that cannot tell its own hellos must not

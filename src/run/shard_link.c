@@ -262,9 +262,29 @@ static void cmd_down(void *owner, const char *why)
     server_event(sv, &ev);
 }
 
+/* Where a hello to this server says that we listen. False: the link is not connected. */
+static bool own_address(struct shard *s, const struct link *link, struct address *own)
+{
+    struct process *p = s->process;
+    if (!link_local(link, own)) {
+        return false;
+    }
+    if (s->tunables->announce.ip[0] != '\0' || s->tunables->announce.host != NULL) {
+        *own = s->tunables->announce;
+    }
+    own->port = s->tunables->announce_port != 0 ? (uint16_t)s->tunables->announce_port
+                                                : process_announced_port(p);
+    process_note_own(p, own);
+    return true;
+}
+
+/* Before anything is heard on it: a hello of our former life can still come, before we have said
+ * one. */
 static void pubsub_up(void *owner)
 {
     struct server *sv = owner;
+    struct address own;
+    (void)own_address(sv->shard, sv->pubsub, &own);
     struct group_event ev = {.kind = GROUP_LINK_UP, .link = LINK_PUBSUB};
     server_event(sv, &ev);
 }
@@ -453,21 +473,10 @@ size_t hello_render(struct shard *s, uint32_t gid, const struct link *link,
     struct process *p = s->process;
     struct hello hello = {.runid = p->myid};
     struct group_view view;
-    struct address local;
 
-    if (!directory_read(p->directory, gid, &view) || !link_local(link, &local)) {
+    if (!directory_read(p->directory, gid, &view) || !own_address(s, link, &hello.sentinel)) {
         return 0;
     }
-    hello.sentinel = local;
-    hello.sentinel.port = process_announced_port(p);
-    if (s->tunables->announce.ip[0] != '\0' || s->tunables->announce.host != NULL) {
-        hello.sentinel = s->tunables->announce;
-        hello.sentinel.port = process_announced_port(p);
-    }
-    if (s->tunables->announce_port != 0) {
-        hello.sentinel.port = (uint16_t)s->tunables->announce_port;
-    }
-    process_note_own(p, &hello.sentinel);
     hello.current_epoch = atomic_load_explicit(&p->current_epoch, memory_order_acquire);
     hello.master = view.current;
     if (!s->tunables->announce_hostnames && hello.master.ip[0] != '\0') {

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from lib import conf
-from lib.fake import FakeRedis
+from lib.fake import FakeRedis, array, bulk
 from lib.ports import free_port
 from lib.sentinel import IO, VEDETTE
 from lib.wait import stays, wait_until
@@ -146,6 +146,33 @@ def test_peer_that_announces_our_address(watching):
     time.sleep(2)
     assert not sentinel.find("+odown") and not sentinel.find("+elected-leader")
     assert sentinel.sentinel("IS-MASTER-DOWN-BY-ADDR", "127.0.0.1", master.port, 0, "*")[0] == 1
+
+
+class Slow(FakeRedis):
+    """Whoever subscribes hears at once what came to it late: `late`."""
+
+    def _answer(self, connection, words):
+        answer = super()._answer(connection, words)
+        if words[0].upper() == "SUBSCRIBE":
+            answer += array(bulk("message"), bulk(words[1]), bulk(self.late))
+        return answer
+
+
+def test_hello_of_a_former_life(world):
+    """kill -9 and a quick start: what the former life said is still on its way through a slow
+    server, and comes before the new one has said anything. That is no twin."""
+    master, myid = Slow(), "7" * 40
+    world.others.append(master)
+    sentinel = world.sentinel("s1", monitor_lines(master, 1) + ["sentinel myid " + myid])
+    master.late = hello(("127.0.0.1", sentinel.port), myid, "mymaster", master)
+    sentinel.start()
+    wait_until(lambda: master.heard, 5, "it has said something itself")
+    assert master.subscribers() == 1 and sentinel.myid() == myid
+    assert not sentinel.in_log("uses my id")
+    # Who listens elsewhere is one.
+    master.say(hello(("127.0.0.1", sentinel.port + 1), myid, "mymaster", master))
+    sentinel.wait_log("another sentinel uses my id %s, at 127.0.0.1:%d" % (
+        myid, sentinel.port + 1))
 
 
 def test_quorum_never_exceeds_the_sentinels(world):
