@@ -134,10 +134,16 @@ def test_new_id_at_the_old_address(watching, fakes):
 
 
 def test_peer_that_announces_our_address(watching):
-    """Asked for its vote we would answer ourselves, and count our own vote twice."""
+    """Asked for its vote we would answer ourselves, and count our own vote twice. What is heard of it
+    is passed over; what the file says of it is found out."""
     sentinel, (master,) = watching(1, down_after=500)
     impostor = "ab" * 20
     master.say(hello(sentinel, impostor, "g0", master))
+    stays(lambda: sentinel.master("g0")["num-other-sentinels"] == "0", 1, "it is no peer")
+    sentinel.terminate()
+    with open(sentinel.conf, "a") as file:
+        file.write("sentinel known-sentinel g0 127.0.0.1 %d %s\n" % (sentinel.port, impostor))
+    sentinel.start()
     sentinel.wait_event("+sdown", "sentinel " + impostor)
     assert len(sentinel.in_log("%s announces my own address" % impostor)) == 1
     settle([sentinel])
