@@ -347,12 +347,13 @@ void directory_publish(struct directory *d, uint32_t gid, const struct group_vie
         atomic_store_explicit(&e->words[i], words[i], memory_order_relaxed);
     }
     atomic_store_explicit(&e->sequence, sequence + 2, memory_order_release);
-    if (!was_alive || !address_same(&old.master, &view->master)) {
-        address_insert(d, gid, &view->master);
-    }
+    /* Alive before the address is put in: who makes the table grow in between takes it along. */
     if (!was_alive) {
         atomic_store_explicit(&e->alive, true, memory_order_release);
         atomic_fetch_add_explicit(&d->alive, 1, memory_order_relaxed);
+    }
+    if (!was_alive || !address_same(&old.master, &view->master)) {
+        address_insert(d, gid, &view->master);
     }
 }
 

@@ -217,6 +217,58 @@ static void many_are_found_while_tables_grow(void **state)
     directory_free(race.d);
 }
 
+#define STARTERS 2
+#define STARTED  160 /* each makes the table of addresses grow once on its own */
+
+struct start {
+    struct directory *d;
+    unsigned index;
+    atomic_uint *ready;
+};
+
+static void *starter(void *arg)
+{
+    struct start *s = arg;
+    atomic_fetch_add(s->ready, 1);
+    while (atomic_load(s->ready) < STARTERS) {
+    }
+    for (unsigned gid = s->index; gid < STARTED; gid += STARTERS) {
+        struct group_view v = view_of("127.0.0.1", (uint16_t)(1000 + gid), 1);
+        directory_publish(s->d, gid, &v);
+    }
+    return NULL;
+}
+
+/* Shards that start publish their groups at once: whichever makes the table grow must not leave out
+ * the one that another is just putting in. */
+static void none_is_lost_when_owners_make_the_table_grow(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        struct directory *d = directory_new(STARTERS);
+        struct start starts[STARTERS];
+        pthread_t threads[STARTERS];
+        atomic_uint ready = 0;
+        char name[32];
+        for (unsigned i = 0; i < STARTED; i++) {
+            (void)snprintf(name, sizeof name, "m%u", i);
+            assert_int_equal(directory_add(d, name), i);
+        }
+        for (unsigned i = 0; i < STARTERS; i++) {
+            starts[i] = (struct start){.d = d, .index = i, .ready = &ready};
+            assert_int_equal(pthread_create(&threads[i], NULL, starter, &starts[i]), 0);
+        }
+        for (unsigned i = 0; i < STARTERS; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        for (unsigned gid = 0; gid < STARTED; gid++) {
+            struct group_view v = view_of("127.0.0.1", (uint16_t)(1000 + gid), 1);
+            assert_int_equal(directory_find_address(d, &v.master), gid);
+        }
+        directory_free(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_full_table_still_answers),
         cmocka_unit_test(readers_never_see_half_a_view),
         cmocka_unit_test(many_are_found_while_tables_grow),
+        cmocka_unit_test(none_is_lost_when_owners_make_the_table_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
