@@ -260,6 +260,10 @@ static bool read_words(const struct entry *e, size_t first, size_t count, uint64
 {
     uint32_t before, after;
 
+    /* First of all: whose publication is seen to be there, its words are, too. */
+    if (!atomic_load_explicit(&e->alive, memory_order_acquire)) {
+        return false;
+    }
     do {
         before = atomic_load_explicit(&e->sequence, memory_order_acquire);
         for (size_t i = 0; i < count; i++) {

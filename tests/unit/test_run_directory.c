@@ -2,6 +2,7 @@
 #include "run/directory.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -135,7 +136,7 @@ static void a_full_table_still_answers(void **state)
 struct race {
     struct directory *d;
     uint32_t gid;
-    atomic_bool stop;
+    atomic_bool started, stop;
     unsigned long reads;
 };
 
@@ -175,6 +176,36 @@ static void readers_never_see_half_a_view(void **state)
         assert_true(races[i].reads > 0);
     }
     directory_free(race.d);
+}
+
+static void *waiter(void *arg)
+{
+    struct race *race = arg;
+    struct group_view v;
+    atomic_store(&race->started, true);
+    while (!directory_read(race->d, race->gid, &v)) {
+    }
+    assert_int_equal(v.config_epoch, 7);
+    return NULL;
+}
+
+/* Whoever finds the entry alive finds what made it so. */
+static void a_first_view_is_whole(void **state)
+{
+    struct group_view v = view_of("127.0.0.1", 7000, 7);
+    (void)state;
+    for (int round = 0; round < 2000; round++) {
+        struct race race = {.d = directory_new(1)};
+        pthread_t thread;
+        race.gid = directory_add(race.d, "m");
+        assert_int_equal(pthread_create(&thread, NULL, waiter, &race), 0);
+        while (!atomic_load(&race.started)) {
+            sched_yield();
+        }
+        directory_publish(race.d, race.gid, &v);
+        pthread_join(thread, NULL);
+        directory_free(race.d);
+    }
 }
 
 static void *finder(void *arg)
@@ -231,6 +262,7 @@ static void *starter(void *arg)
     struct start *s = arg;
     atomic_fetch_add(s->ready, 1);
     while (atomic_load(s->ready) < STARTERS) {
+        sched_yield();
     }
     for (unsigned gid = s->index; gid < STARTED; gid += STARTERS) {
         struct group_view v = view_of("127.0.0.1", (uint16_t)(1000 + gid), 1);
@@ -244,7 +276,7 @@ static void *starter(void *arg)
 static void none_is_lost_when_owners_make_the_table_grow(void **state)
 {
     (void)state;
-    for (int round = 0; round < 2000; round++) {
+    for (int round = 0; round < 400; round++) {
         struct directory *d = directory_new(STARTERS);
         struct start starts[STARTERS];
         pthread_t threads[STARTERS];
@@ -279,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_full_table_still_answers),
         cmocka_unit_test(readers_never_see_half_a_view),
         cmocka_unit_test(many_are_found_while_tables_grow),
+        cmocka_unit_test(a_first_view_is_whole),
         cmocka_unit_test(none_is_lost_when_owners_make_the_table_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
