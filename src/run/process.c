@@ -28,17 +28,26 @@ void request_send(struct process *p, unsigned from, unsigned to, struct request 
     letter_send(p, from, to, &letter, POST_MUST);
 }
 
-void process_note_own(struct process *p, const struct address *addr)
+static bool is_noted(const struct process *p, const struct address *addr)
 {
     unsigned count = atomic_load_explicit(&p->own_count, memory_order_acquire);
     for (unsigned i = 0; i < count; i++) {
         if (address_equal(&p->own[i], addr)) {
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+void process_note_own(struct process *p, const struct address *addr)
+{
+    if (is_noted(p, addr)) {
+        return;
+    }
     pthread_mutex_lock(&p->twin_lock);
-    count = atomic_load_explicit(&p->own_count, memory_order_relaxed);
-    if (count < sizeof p->own / sizeof p->own[0]) {
+    unsigned count = atomic_load_explicit(&p->own_count, memory_order_relaxed);
+    /* Once more: the links of all shards come up together, and there is not room for one each. */
+    if (count < sizeof p->own / sizeof p->own[0] && !is_noted(p, addr)) {
         p->own[count] = *addr;
         atomic_store_explicit(&p->own_count, count + 1, memory_order_release);
     }
@@ -47,13 +56,8 @@ void process_note_own(struct process *p, const struct address *addr)
 
 bool process_is_own(const struct process *p, const struct address *addr)
 {
-    unsigned count = atomic_load_explicit(&p->own_count, memory_order_acquire);
-    for (unsigned i = 0; i < count; i++) {
-        if (address_equal(&p->own[i], addr)) {
-            return true;
-        }
-    }
-    return count == sizeof p->own / sizeof p->own[0];
+    return is_noted(p, addr) || atomic_load_explicit(&p->own_count, memory_order_acquire) ==
+                                    sizeof p->own / sizeof p->own[0];
 }
 
 bool process_tilt(struct process *p, ms_t now)

@@ -2,6 +2,7 @@
 #include "run/mail.h"
 #include "run/process.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,6 +47,47 @@ static void more_addresses_than_can_be_noted_are_no_twin(void **ctx)
         assert_true(process_is_own(&p, &a));
     }
     pthread_mutex_destroy(&p.twin_lock);
+}
+
+#define NOTERS 4
+
+struct noter {
+    struct process *p;
+    atomic_uint *ready;
+};
+
+static void *noter(void *arg)
+{
+    struct noter *n = arg;
+    atomic_fetch_add(n->ready, 1);
+    while (atomic_load(n->ready) < NOTERS) {
+        sched_yield();
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        struct address a = numbered(i);
+        process_note_own(n->p, &a);
+    }
+    return NULL;
+}
+
+/* The shards' links come up together, all at the same address: it takes one place. */
+static void each_address_is_noted_once(void **ctx)
+{
+    for (int round = 0; round < 500; round++) {
+        struct process p = {.pid = 1};
+        atomic_uint ready = 0;
+        struct noter arg = {.p = &p, .ready = &ready};
+        pthread_t threads[NOTERS];
+        pthread_mutex_init(&p.twin_lock, NULL);
+        for (unsigned i = 0; i < NOTERS; i++) {
+            assert_int_equal(pthread_create(&threads[i], NULL, noter, &arg), 0);
+        }
+        for (unsigned i = 0; i < NOTERS; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        assert_int_equal(atomic_load(&p.own_count), 10);
+        pthread_mutex_destroy(&p.twin_lock);
+    }
 }
 
 static void tilt_is_announced_by_one(void **ctx)
@@ -110,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(our_own_address_is_no_twins),
         cmocka_unit_test(more_addresses_than_can_be_noted_are_no_twin),
+        cmocka_unit_test(each_address_is_noted_once),
         cmocka_unit_test(tilt_is_announced_by_one),
         cmocka_unit_test(notes_behind_a_reader_that_is_stuck_are_dropped),
         cmocka_unit_test(names_end_at_the_bound),
