@@ -1,6 +1,7 @@
 """single: one failover at a time, of real servers, many times over several groups."""
 
 import random
+import threading
 import time
 
 import lab
@@ -46,7 +47,8 @@ class Group:
         self.whole_at = 0.0    # since when the old master follows
 
     def look(self, returned):
-        """Notes in `returned` how long the old master took to follow, once it does."""
+        """Notes in `returned` how long the old master took to follow, once it does. Called by one
+        thread only."""
         if self.answering is None:
             return
         if self.answering == 0:
@@ -66,6 +68,24 @@ class Group:
                 role[0] == "slave" and role[3] == "connected" and
                 all(one.snapshot and one.snapshot.address.get(self.name) == address
                     for one in sentinels))
+
+
+class Watcher(threading.Thread):
+    """Looks at the old masters all the time: `returned` has the s that each took to follow."""
+
+    def __init__(self, groups):
+        super().__init__(daemon=True)
+        self.groups, self.returned, self.leaving = groups, [], threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.leaving.wait(0.05):
+            for each in self.groups:
+                each.look(self.returned)
+
+    def stop(self):
+        self.leaving.set()
+        self.join()
 
 
 def first_write(context, group, patience):
@@ -148,24 +168,33 @@ def single_round(context):
     dice = random.Random(1)
     found = {key: [] for key in ("write", "killed_write", "odown_write", "odown_switch", "agreed",
                                  "leaders")}
-    returned = []
+    watcher, left_out = Watcher(groups), set()
+    try:
+        for number in range(chosen.repetitions):
+            group = next_group(context, groups, sentinels, left_out, number)
+            if group is None:
+                break
+            context.pause(dice.random())  # anywhere between two pings
+            failover(context, group, sentinels, found)
+        context.wait(lambda: not any(each.answering is not None for each in groups), 20, tick=0.2)
+    finally:
+        watcher.stop()
+    figures = figures_of(found, watcher.returned, chosen.repetitions)
+    figures["left_out"] = len(left_out)
+    return [context.sample(figures, dict(found, returned=watcher.returned))]
 
-    def ready(group):
-        for each in groups:
-            each.look(returned)
-        return group.ready(sentinels)
 
-    for number in range(chosen.repetitions):
-        group = groups[number % len(groups)]
-        if not context.wait(lambda: ready(group), READY, lambda: "%d of %d done" % (
-                number, chosen.repetitions), tick=0.2):
-            raise lab.LabError("%s was not whole again after %d s" % (group.name, READY))
-        context.pause(dice.random())  # anywhere between two pings
-        failover(context, group, sentinels, found)
-    context.wait(lambda: ready(groups[0]) or not any(
-        each.answering is not None for each in groups), 20, tick=0.2)
-    return [context.sample(figures_of(found, returned, chosen.repetitions),
-                           dict(found, returned=returned))]
+def next_group(context, groups, sentinels, left_out, number):
+    """The next one in turn that is whole, or None. One that is not in time gets no further turn."""
+    turn = number % len(groups)
+    for group in groups[turn:] + groups[:turn]:
+        if group in left_out:
+            continue
+        if context.wait(lambda: group.ready(sentinels), READY, lambda: "%d of %d done" % (
+                number, context.options.repetitions), tick=0.2):
+            return group
+        left_out.add(group)
+    return None
 
 
 def figures_of(found, returned, repetitions):
@@ -177,7 +206,7 @@ def figures_of(found, returned, repetitions):
         return None if value == report.NEVER else value
 
     figures = {"failovers": sum(1 for value in found["write"] if value is not None),
-               "leaders": max(found["leaders"]), "repetitions": repetitions}
+               "leaders": max(found["leaders"], default=None), "repetitions": repetitions}
     for key in ("write", "killed_write", "odown_write", "odown_switch", "agreed"):
         figures[key], figures[key + "_p99"] = share(key, 0.5), share(key, 0.99)
     if returned:
@@ -210,6 +239,8 @@ def sections(chosen, samples):
         report.Figure("  99th percentile", "agreed_p99", second),
         report.Figure("old master follows after its first answer, median", "returned", second),
         report.Figure("  the slowest", "returned_most", second, at_most=RETURNED),
+        report.Figure("groups not whole again after %.0f s, left out from then on" % READY,
+                      "left_out", report.count, ratio=False, at_most=0),
         report.Figure("sentinels that were elected for one failover, the most", "leaders",
                       report.count, ratio=False)])]
 
