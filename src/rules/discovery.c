@@ -292,6 +292,13 @@ static bool not_down_for(const struct instance *inst, ms_t now, ms_t wait)
            (inst->down_until == 0 || now - inst->down_until > wait);
 }
 
+/* Clients that still know it write to it: its INFO is not waited for longer than needed. */
+static void ask_again_at(struct instance *replica, ms_t at)
+{
+    if (replica->server->next_info > at)
+        replica->server->next_info = at;
+}
+
 /* A replica that is master, or follows another, is made to follow our master, after a time in which
  * a newer configuration may come. */
 static void correct(struct step *s, struct instance *replica)
@@ -308,6 +315,8 @@ static void correct(struct step *s, struct instance *replica)
     const ms_t since = turned   ? replica->server->role_since
                        : astray ? replica->server->master_since
                                 : replica->server->failing_since; /* a hand-over that nobody ends */
+    if (turned && s->now - since <= wait)
+        ask_again_at(replica, since + wait + 1);
     if (!master_sane(g, s->now) || !not_down_for(replica, s->now, wait) || s->now - since <= wait)
         return;
     /* Once sent it gets the time to take effect. */

@@ -97,6 +97,27 @@ static void role_changes_and_conversion(void **state)
     world_end(&w);
 }
 
+/* Whoever still knows it writes to it meanwhile: it is asked as soon as the time is over. */
+static void conversion_comes_on_time(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    w.now += 137; /* between two beats */
+    w.show |= SHOW_TIME;
+    w.servers[1].role = ROLE_MASTER;
+    give_info(&w, inst_of(&w, 1));
+    forget_lines(&w);
+    run_until(&w, 28137);
+    EXPECT_NOTHING(&w);
+    run_until(&w, 28138);
+    EXPECT(
+        &w, "[28138] slaveof 7001 7000",
+        "[28138] +convert-to-slave slave 127.0.0.1:7001 127.0.0.1 7001 @ mymaster 127.0.0.1 7000",
+        "[28138] +role-change slave 127.0.0.1:7001 127.0.0.1 7001 @ mymaster 127.0.0.1 7000 new "
+        "reported role is slave");
+    world_end(&w);
+}
+
 /* A master's INFO has no priority: that of a replica which was promoted stays known. */
 static void priority_is_a_replicas_word(void **state)
 {
@@ -529,6 +550,7 @@ int main(void)
         cmocka_unit_test(known_instances_are_silent),
         cmocka_unit_test(no_saved_vote_starts_at_current_epoch),
         cmocka_unit_test(role_changes_and_conversion),
+        cmocka_unit_test(conversion_comes_on_time),
         cmocka_unit_test(priority_is_a_replicas_word),
         cmocka_unit_test(no_conversion_without_a_sane_master),
         cmocka_unit_test(no_conversion_after_its_own_outage),
