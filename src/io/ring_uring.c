@@ -45,6 +45,7 @@ struct uring {
      * as they come back, and when all have, they are buffers no more. */
     unsigned limit, withheld_count;
     unsigned used, most_used, looks; /* buffers held at once now; the most in the last turns */
+    uint64_t grown;                  /* enters when there were made more */
     bool *withheld;                  /* [buffers_max] */
     /* The table of direct descriptors: places from `places_fresh` on were never used, those in
      * `places` are free again. */
@@ -205,7 +206,7 @@ static void fewer_buffers(struct uring *u)
     u->looks = u->most_used = 0;
 }
 
-/* They ran out: twice as many from now on. */
+/* They ran out: twice as many from now on. All that found none in one enter are one need. */
 static void more_buffers(struct uring *u)
 {
     u->base.counters.no_buffers++;
@@ -213,7 +214,8 @@ static void more_buffers(struct uring *u)
         take_back_withheld(u);
         return;
     }
-    if (u->buffers < u->buffers_max) {
+    if (u->buffers < u->buffers_max && u->grown != u->base.counters.enters) {
+        u->grown = u->base.counters.enters;
         give_buffers(u, u->buffers, u->buffers);
         u->buffers *= 2;
         u->base.counters.buffers = u->buffers;
