@@ -25,6 +25,9 @@ static void accepted(void *ctx, int fd)
 {
     struct shard *s = ctx;
     s->process->admin->accepted(s->admin, fd, false);
+    if (s->leads) { /* a herd: not all of it, before the turn is over */
+        shard_steer(s);
+    }
 }
 
 static void accepted_tls(void *ctx, int fd)
@@ -81,7 +84,7 @@ bool shard_listen(struct shard *s)
         return false;
     }
     /* Which one is of no matter; the shards listen one after the other, so that its place at each
-     * address is its index. */
+     * address is its index. (Where an address is bound twice it is not, and another takes them.) */
     unsigned shards = s->process->options.shards, lead = (unsigned)s->process->pid % shards;
     s->steered_count = s->index == lead && shards > 1 ? s->listener_count : 0;
     if (!listen_all(s, true)) {
