@@ -279,6 +279,11 @@ static ms_t down_at(const struct group *g, const struct instance *inst)
     return at;
 }
 
+ms_t down_verdict_at(const struct group *g)
+{
+    return g->env->tilt || (g->master->flags & FLAG_S_DOWN) ? MS_NEVER : down_at(g, g->master);
+}
+
 void down_judge(struct step *s, struct instance *inst)
 {
     struct group *g = s->g;

@@ -444,6 +444,11 @@ ms_t group_next_deadline(const struct group *g)
     return g->deadline;
 }
 
+ms_t group_verdict_at(const struct group *g)
+{
+    return g->master != NULL ? down_verdict_at(g) : MS_NEVER;
+}
+
 bool group_urgent(const struct group *g)
 {
     return g->master != NULL && ((g->master->flags & FLAG_S_DOWN) || g->fo.state != FAILOVER_NONE ||

@@ -270,6 +270,9 @@ void group_free(struct group *g);
 void group_step(struct group *g, const struct group_event *ev, struct update *up);
 /* When GROUP_TICK must come at the latest. May be earlier than needed, never later. */
 ms_t group_next_deadline(const struct group *g);
+/* When the master is judged to be down if nothing is heard of it; MS_NEVER: it is, or in TILT. For
+ * a host that rounds deadlines up: this one it should not. */
+ms_t group_verdict_at(const struct group *g);
 /* True while the host must not gather (design.md §3): s_down, or an attempt is on. */
 bool group_urgent(const struct group *g);
 

@@ -69,6 +69,7 @@ void down_answer(struct step *s, const struct group_event *ev);
 void down_asked(struct step *s, struct instance *sentinel);
 /* s_down of one instance, o_down of the master. Do nothing in TILT. */
 void down_judge(struct step *s, struct instance *inst);
+ms_t down_verdict_at(const struct group *g);
 void down_judge_quorum(struct step *s);
 /* Asks that are due. */
 void down_ask(struct step *s);

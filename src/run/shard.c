@@ -15,7 +15,7 @@
 
 /* A turn later than this first takes what has arrived, so that no verdict is passed on silence that
  * was ours. */
-#define LATE_TURN (3 * TURN_CALM)
+#define LATE_TURN (TURN_CALM + 60)
 /* Letters read at once: whoever sends without end does not keep a turn from its own. */
 #define TURN_MAIL 8192
 
@@ -158,6 +158,9 @@ static void gather(struct shard *s)
     }
     s->behind =
         s->behind_taken > 0 && s->behind_taken <= LIMIT_BEHIND * (uint64_t)s->counters.links;
+    if (s->behind) {
+        s->next_gather = s->now; /* also when a request asked for this one */
+    }
 }
 
 /* A client that saw a server die asks at once, and must not be told that all is well because the
@@ -222,7 +225,8 @@ static void turn(struct shard *s)
     read_mail(s);
     bool due = s->now >= s->next_gather;
     bool before = due && (s->late || s->behind || s->urgent > 0);
-    if (before) {
+    /* Between two turns a verdict may be due: not before what has arrived is known. */
+    if (before || (!due && heap_next(&s->heap) <= s->now)) {
         gather(s);
     }
     if (!s->behind) {

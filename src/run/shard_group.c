@@ -315,7 +315,11 @@ static void settle(struct shard *s, struct group_host *gh)
         return; /* as after most messages */
     }
     gh->settled = deadline;
-    shard_timer_set(s, &gh->timer, urgent ? deadline : shard_on_grid(s, deadline));
+    if (!urgent) { /* a verdict is not rounded up: for those who died at once it would come apart */
+        ms_t verdict = group_verdict_at(g), turn = shard_on_grid(s, deadline);
+        deadline = verdict < turn ? verdict : turn;
+    }
+    shard_timer_set(s, &gh->timer, deadline);
 }
 
 void shard_act(struct shard *s, struct group_host *gh, struct update *up)

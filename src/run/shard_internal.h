@@ -121,7 +121,7 @@ struct shard {
     ms_t grid;   /* turns in calm are at grid + n x TURN_CALM: each shard's at another time, so that
                     what they tell each other is there when they wake */
     bool late;   /* this turn comes so late that what arrived goes before what is due */
-    bool behind; /* more had arrived on the links than a turn takes: nobody is judged yet */
+    bool behind; /* more had arrived on the links than a turn takes: no deadline runs yet */
     uint64_t behind_taken;      /* completions taken since then */
     bool caught_up;             /* the links were looked at for a request of this turn */
     struct group_host **groups; /* by gid, owned array with holes */

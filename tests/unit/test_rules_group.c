@@ -566,9 +566,29 @@ static void times_of_down(void **state)
     world_end(&w);
 }
 
+static void the_verdict_is_announced(void **state)
+{
+    struct world w;
+    world_settled(&w, 1, 0, 1);
+    kill_server(&w, 0);
+    run_for(&w, 1500);
+    const ms_t at = group_verdict_at(w.g);
+    assert_true(at > w.now && at <= w.now + w.g->set.down_after);
+    w.env.tilt = true;
+    assert_int_equal(group_verdict_at(w.g), MS_NEVER);
+    w.env.tilt = false;
+    run_until(&w, at - 1 - w.start);
+    assert_false(w.g->master->flags & FLAG_S_DOWN);
+    run_until(&w, at - w.start);
+    assert_true(w.g->master->flags & FLAG_S_DOWN);
+    assert_int_equal(group_verdict_at(w.g), MS_NEVER);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_verdict_is_announced),
         cmocka_unit_test(silent_master),
         cmocka_unit_test(refused_master),
         cmocka_unit_test(flapping_master),
