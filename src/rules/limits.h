@@ -125,8 +125,8 @@
 #define LIMIT_SCRIPT_ARGS     8  /* its path included */
 
 /* --- turns of a shard (design.md §3) ------------------------------------------------------- */
-#define TURN_CALM   100 /* ms: link traffic is gathered this long while all is well */
-#define TURN_URGENT 1   /* ms: while a group of the shard is s_down or failing over */
+#define TURN_CALM   50 /* ms: link traffic is gathered this long while all is well */
+#define TURN_URGENT 1  /* ms: while a group of the shard is s_down or failing over */
 #define LIMIT_BEHIND                                                                               \
     64 /* completions for each link that are taken before a verdict, when more wait than a turn    \
           takes; beyond: somebody floods us */
